@@ -101,8 +101,8 @@ impl World {
         })
     }
 
-    /// Nobody holds anything of a transaction that the log does not know, but for what was lost
-    /// with the original.
+    /// Checks that nobody holds a transaction that the log does not know, unless it was lost with
+    /// the original.
     fn check_no_orphans(
         &mut self,
         known: &HashSet<TransactionId>,

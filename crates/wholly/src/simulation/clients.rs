@@ -49,7 +49,7 @@ pub enum Told {
     Outcome(AnyOutcome),
     /// The history as it was read.
     History(Vec<Record>),
-    /// The decision, for who is in doubt.
+    /// The decision, for a participant in doubt.
     Decision(Decision),
 }
 
@@ -222,7 +222,7 @@ impl World {
                     _ => std::mem::take(&mut self.clients[who].doing),
                 }
             }
-            // Its transaction is over, and how cannot be read while it is damaged.
+            // Its transaction is over, but its end cannot be read while it is damaged.
             Reply::NotAccepted(SubmitError::Quarantined { id, .. })
                 if submitting && self.storage.damaged.contains(&id) =>
             {
@@ -297,7 +297,7 @@ impl World {
         ensure(right, Check::Told, || format!("{told:?} was told, which is not durable or not so"))
     }
 
-    /// A read: of what is durable, and of nothing else.
+    /// A read of durable records, and of nothing else.
     fn client_reads(&mut self, id: TransactionId) -> Doing {
         self.seen.reads += 1;
         let mut records = self.durable_records(id).unwrap_or_default();

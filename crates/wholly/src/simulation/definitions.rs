@@ -1,4 +1,4 @@
-//! Sagas at random: lists, diamonds, wide and deep graphs; and what their steps are to be given.
+//! Sagas at random: lists, diamonds, wide and deep graphs; and the payloads of their steps.
 
 use std::sync::Arc;
 

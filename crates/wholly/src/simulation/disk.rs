@@ -51,7 +51,7 @@ impl World {
         }
     }
 
-    /// This mutant's log takes whatever comes: what came before it is missing.
+    /// The log of this mutant takes any batch, even without the one before it.
     fn land_all_the_same(&mut self, batch: &Batch) {
         let open = self.log.open().expect("the log opens");
         let Some(incarnation) = &mut self.incarnation else { return };

@@ -48,12 +48,12 @@ pub struct Step {
     pub refused_at_first: Option<u64>,
     /// The last incarnation that heard a refusal.
     pub refusal_heard: Option<u64>,
-    /// As far as the log holds it for good: all that it comes after were done, and gave what it
-    /// is to be given; or a restart could not tell.
+    /// As far as the log holds it for good: all its predecessors were done, and gave its input; or
+    /// a restart could not tell.
     pub begun: bool,
     /// A restart could not tell whether an earlier incarnation had asked it.
     pub ahead: bool,
-    /// In which incarnation of the coordinator; a later one cannot tell whether it has left.
+    /// The coordinator's incarnation; a later one cannot tell whether it has left.
     pub begun_in: u64,
     pub lost: bool,
     pub completed: Option<Payload>,
@@ -135,7 +135,7 @@ impl Saga {
                 } else {
                     &mut seen.refused_at_first
                 } += 1;
-                // Of a pivot, turning back tells.
+                // A pivot's refusal is checked when the saga turns back.
                 let heard = step.refusal_heard.is_some();
                 ensure(heard || is_pivot, Check::Recorded, || "nobody refused it".to_owned())?;
             }
@@ -223,7 +223,7 @@ impl Saga {
         expected(&self.graph, index, &self.input, output)
     }
 
-    /// A saga turns back: if its pivot has left, then because that one answered.
+    /// A saga turns back: if its pivot has left, then only by the pivot's own answer.
     fn check_pivot_answered(&self, incarnation: u64) -> Result<(), Wrong> {
         let Some((_, pivot)) = self.pivot() else { return Ok(()) };
         let answered =

@@ -23,9 +23,9 @@ pub struct Attempts {
 
 struct Made {
     call: Call,
-    /// Which participant is called.
+    /// The participant that is called.
     who: usize,
-    /// For which branch or step of the loop's; `None` if nobody waits for the answer.
+    /// The branch or step of the loop's; `None` if nobody waits for the answer.
     branch: Option<u16>,
     incarnation: u64,
     ended: bool,

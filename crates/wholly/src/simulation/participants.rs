@@ -1,4 +1,4 @@
-//! A simulated participant: durable, with the barrier's rules, and what it did in plain sight.
+//! A simulated participant: durable, with the barrier's rules, and its effects in plain sight.
 
 use std::collections::HashMap;
 use std::time::Duration;

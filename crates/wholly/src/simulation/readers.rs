@@ -14,7 +14,7 @@ use crate::engine::{Progress, Reply};
 use crate::log::Position;
 use crate::reader::{decided, presumed};
 
-/// A read that waits until what was recorded when it began is durable.
+/// A read that waits until all that was recorded when it began is durable.
 pub struct Read {
     what: What,
     begun: Progress,

@@ -1,8 +1,8 @@
 //! A backup is taken, the coordinator is lost for good, and the copy goes on in its place.
 //!
 //! The copy knows what was durable when it was made, and the participants have what the original
-//! did since. What the copy has in doubt it must hold; an operator waits until nothing of the original
-//! is on its way any more, looks at what the participants really have, and says so.
+//! did since. The copy must hold its transactions in doubt; an operator waits until no call of the
+//! original is on its way any more, looks at what the participants really have, and says so.
 //!
 //! Lost records stay lost: what a client was told of them binds nobody, and a participant keeps
 //! what it has of a transaction that the copy does not know. It must only not be told that
@@ -35,7 +35,7 @@ use crate::replay::replay;
 pub const ORIGINAL: LogId = LogId::from_bits(1);
 const COPY: LogId = LogId::from_bits(2);
 
-/// For longer than anything travels.
+/// A time longer than anything travels.
 const QUIET: u64 = 8_000;
 /// The pause between the operator's rounds: after whatever was said is durable.
 const ROUNDS: u64 = 1_000;
@@ -88,7 +88,7 @@ impl World {
         Some(replay(&stored).ok()?.transaction)
     }
 
-    /// The operator comes by, and settles what is held.
+    /// The operator comes by, and settles the held transactions.
     pub fn operator_comes(&mut self) {
         let unsettled = match &self.incarnation {
             Some(incarnation) => {
@@ -191,7 +191,7 @@ impl World {
         self.input(Input::Release { id, reason, to });
     }
 
-    /// Whoever is in doubt about what the copy does not know must not be told that it was aborted.
+    /// A participant in doubt about a transaction unknown to the copy must not be told of an abort.
     pub fn check_lost(&mut self, id: TransactionId, open: &OpenLog) -> Result<(), Wrong> {
         self.seen.lost_in_doubt += 1;
         let minted =
@@ -251,7 +251,7 @@ impl Saga {
             let _ = self.recorded(record, incarnation, &mut Seen::default());
         }
         for step in self.steps.iter_mut().filter(|step| !step.begun) {
-            // Whatever the original sent has left its trace by the time that anybody decides.
+            // Every call of the original has left its trace by the time of a decision.
             (step.attempts, step.refused_at_first) = (0, None);
         }
     }

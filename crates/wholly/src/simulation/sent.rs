@@ -121,7 +121,7 @@ impl Saga {
         self.check_taken_back(step, call)
     }
 
-    /// A compensation is given what its action was given, and what that one gave if it is known.
+    /// A compensation is given its action's payload, and the action's output if it is known.
     fn check_taken_back(&self, step: &Step, call: &Call) -> Result<(), Wrong> {
         let parts = call.payload.to::<CompensationPayload<Value, Value>>();
         let Ok(CompensationPayload { input, output }) = parts else {

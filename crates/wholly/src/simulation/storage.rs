@@ -4,10 +4,10 @@
 //! anew. The world remembers what was told to be durable, as the coordinator does while it runs and
 //! the log's side file does after that. None of these may be taken up; the log is back later.
 //!
-//! Entries may be damaged. What became of a damaged transaction is not known: nothing is sent and
+//! Entries may be damaged. The fate of a damaged transaction is not known: nothing is sent and
 //! nothing recorded for it, and nobody is told how it ended. An operator stops the coordinator and
-//! puts the storage right, and all goes on as after any restart. That an operator ends what cannot
-//! be repaired is left to the tests of the coordinator: nobody promises how its participants end.
+//! repairs the storage, and all goes on as after any restart. An operator's end of a transaction
+//! beyond repair is left to the coordinator's tests: nobody promises how its participants end.
 
 use std::collections::BTreeSet;
 
@@ -169,7 +169,7 @@ impl World {
         self.storage.damaged.clear();
     }
 
-    /// INVARIANT: what is damaged and has not ended is quarantined from the start.
+    /// INVARIANT: a damaged transaction that has not ended is quarantined from the start.
     pub fn check_set_aside(&mut self) {
         let Some(incarnation) = &mut self.incarnation else { return };
         let stuck = incarnation.engine.stuck_at_start();
@@ -191,7 +191,7 @@ impl World {
         self.check_stuck(stuck);
     }
 
-    /// INVARIANT: who is in doubt about what is damaged is told no decision, and goes on waiting.
+    /// INVARIANT: a participant in doubt about a damaged transaction is told no decision and waits.
     fn ask_in_doubt(&mut self, stored: StoredTransaction) {
         let id = stored.id;
         let is_prepared = |p: &Participant| p.branches.get(&id) == Some(&Held::Prepared);
@@ -217,14 +217,14 @@ impl World {
         }
     }
 
-    /// INVARIANT: nothing is done for what is damaged.
+    /// INVARIANT: nothing is done for a damaged transaction.
     pub fn must_be_whole(&mut self, id: TransactionId, what: &str) {
         if self.storage.damaged.contains(&id) {
             self.note_at_once(Check::Damaged, || format!("{id} is damaged, and {what}"));
         }
     }
 
-    /// Notes what is wrong, unless it is to be caught by what follows from it.
+    /// Notes a violation, unless it is to be caught by its consequences.
     fn note_at_once(&mut self, check: Check, what: impl FnOnce() -> String) {
         let found = ensure(self.by_consequences, check, what);
         self.note_wrong(found);

@@ -7,7 +7,7 @@ use super::world::World;
 /// A property that must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Nothing leaves before what it rests on is durable.
+    /// Nothing leaves before the records that it rests on are durable.
     Durable,
     /// A told outcome never changes, and was durable.
     Told,
@@ -17,7 +17,7 @@ pub enum Check {
     Stuck,
     /// A key gives one transaction.
     Keys,
-    /// The log takes what comes in good order, and can be read back.
+    /// The log takes batches in good order, and can be read back.
     Log,
     /// The count of owed answers is right.
     Owed,
@@ -33,9 +33,9 @@ pub enum Check {
     Recorded,
     /// Nothing has its effect twice.
     Once,
-    /// No step starts before what it comes after.
+    /// No step starts before its predecessors.
     After,
-    /// A step is given what those before it gave, and its compensation what it gave itself.
+    /// A step is given its predecessors' outputs, and its compensation its own output.
     Given,
     /// A saga that turned back runs no step again.
     NotAgain,
@@ -47,7 +47,7 @@ pub enum Check {
     NoOther,
     /// All that may have run is compensated, or every step is done.
     Whole,
-    /// A restored copy does nothing on its own for what the original had in doubt.
+    /// A restored copy does nothing on its own for transactions that the original had in doubt.
     Restored,
     /// Nothing but the log that was open is opened again.
     Reopened,
@@ -82,7 +82,7 @@ pub fn ensure(holds: bool, check: Check, what: impl FnOnce() -> String) -> Resul
 }
 
 impl World {
-    /// Keeps what is found wrong first.
+    /// Keeps the first violation.
     pub fn note_wrong(&mut self, found: Result<(), Wrong>) {
         if let Err(wrong) = found {
             self.wrong.get_or_insert(wrong);

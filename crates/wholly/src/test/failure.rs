@@ -10,7 +10,7 @@ use wholly_core::wire::Operation;
 #[derive(Clone, Debug)]
 pub(super) struct Failure(pub Vec<Fault>);
 
-/// One operation of one step, and what happens to the attempts at it.
+/// One operation of one step, and the way in which its attempts fail.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     pub step: StepName,
@@ -75,7 +75,7 @@ static ACTION: [Way; 8] = [
 ];
 
 static COMPENSATION: [Way; 5] = [
-    // So often that the saga is stuck meanwhile.
+    // Often enough that the saga is stuck meanwhile.
     way("is lost for a while", &[LoseRequest; 11]),
     way("is done, and its answer is lost twice", &[LoseAnswer, LoseAnswer]),
     way("is cut off half-way twice", &[CutOff, CutOff]),
@@ -148,7 +148,7 @@ mod tests {
             let alone = all.iter().filter(|f| f.starts_with(&alone) && !f.contains("; then"));
             assert_eq!(alone.count(), ways, "{all:#?}");
         }
-        // Of what is known, and of what is not; what comes after the pivot has none.
+        // Of a known action, and of an unknown one; steps after the pivot have none.
         assert_eq!(said(r#"then the compensation of the step "a""#), 10);
         assert_eq!(said(r#"then the compensation of the step "b""#), 5);
         assert_eq!(said(r#"then the compensation of the step "c""#), 0);

@@ -14,12 +14,12 @@ use crate::log::{AppendError, Entry, Log, LogWriter, Position, intercept_appends
 /// A crash at an append.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CrashPoint {
-    /// Which append of the incarnation, from 0.
+    /// The number of the append in the incarnation, from 0.
     pub append: u64,
     pub moment: Moment,
 }
 
-/// When, at an append.
+/// The moment of a crash at an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
     /// It does not land.
@@ -64,8 +64,8 @@ struct State {
 pub(super) type Gone = mpsc::Receiver<()>;
 
 impl Incarnation {
-    /// An incarnation on this log, and the log through which it is lived: that ends with the incarnation, and what
-    /// is durable stays in the one beneath.
+    /// An incarnation on this log, and the log for its coordinator: the latter ends with the
+    /// incarnation, and durable records stay in the former.
     pub fn begin(log: MemoryLog, plan: Option<CrashPoint>) -> (Arc<Self>, impl Log, Gone) {
         let state = Mutex::new(State { appends: 0, plan, looping: None, over: false });
         let incarnation = Arc::new(Self { state, crashed: Notify::new() });
@@ -146,7 +146,7 @@ impl Incarnation {
         Ok(landed)
     }
 
-    /// Counts an append; `Err` where the incarnation is over, `Some` where it ends at this append.
+    /// Counts an append; `Err` if the incarnation is over, `Some` if it ends at this append.
     fn next_append(&self) -> Result<Option<Moment>, AppendError> {
         let mut state = lock(&self.state);
         if state.over {

@@ -1,4 +1,4 @@
-//! A participant between which and the coordinator anything may go wrong, by script.
+//! A participant whose exchange with the coordinator may go wrong in any way, by script.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;

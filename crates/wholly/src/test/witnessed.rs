@@ -15,7 +15,7 @@ use super::scripted::lock;
 use crate::SagaOutcome;
 use crate::participant::{AnswerFuture, Endpoint};
 
-/// A saga's own handlers, between which and the coordinator things go wrong.
+/// A saga's own handlers, with faults between them and the coordinator.
 pub(super) struct Witnessed {
     code: Arc<dyn Endpoint>,
     failure: Failure,
@@ -29,7 +29,7 @@ pub(super) struct Witnessed {
 /// The record of the handlers' runs.
 #[derive(Default)]
 struct Seen {
-    /// Which start of the coordinator this is.
+    /// The number of the coordinator's start.
     incarnation: u32,
     /// The number of attempts at each fault's operation.
     attempts: Vec<usize>,
@@ -96,7 +96,7 @@ impl Witnessed {
         Answer::unknown("it was cut off")
     }
 
-    /// The saga has settled, and what was under way for so long arrives. Nobody waits for an answer.
+    /// The saga has settled, and the late calls arrive. Nobody waits for an answer.
     pub async fn late_calls_arrive(&self) {
         let late = std::mem::take(&mut *lock(&self.late));
         for call in late {
@@ -105,7 +105,7 @@ impl Witnessed {
         }
     }
 
-    /// Asserts that what the handlers did is what the saga says of itself.
+    /// Asserts that the handlers did what the saga says of itself.
     pub fn assert_all_or_nothing(&self, saga: &Graph, outcome: &SagaOutcome) {
         let seen = lock(&self.seen);
         seen.assert_nothing_twice();

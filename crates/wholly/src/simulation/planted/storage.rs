@@ -1,4 +1,4 @@
-//! Mutations of how a log is opened, and of what is made of damage.
+//! Mutations of the opening of a log, and of the handling of damage.
 
 use wholly_core::wire::{Call, Operation};
 use wholly_core::{BranchName, Payload, Transaction, TransactionId, two_phase};
