@@ -50,7 +50,7 @@ impl StatusDocument {
     }
 }
 
-/// The process lives: to end it would not mend what its body tells.
+/// The process lives: its end would not mend the damage in the body.
 pub async fn health(
     State(coordinator): State<Coordinator>,
     State(stopping): State<Stopping>,
@@ -71,7 +71,7 @@ pub async fn ready(
     (code, Json(status)).into_response()
 }
 
-/// OpenMetrics for who takes it, and for everybody else the text that Prometheus had before.
+/// OpenMetrics for a client that takes it, and for any other the older text of Prometheus.
 pub async fn metrics(
     State(metrics): State<Option<Arc<Metrics>>>,
     headers: HeaderMap,

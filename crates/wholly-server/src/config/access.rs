@@ -1,4 +1,4 @@
-//! `[[tokens]]` and `[[clients]]`: who may call, and what.
+//! `[[tokens]]` and `[[clients]]`: the callers and their roles.
 
 use std::collections::BTreeSet;
 

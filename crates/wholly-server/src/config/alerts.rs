@@ -1,4 +1,4 @@
-//! `[alerts]`: who is told that a transaction needs an operator.
+//! `[alerts]`: the webhook that is told of transactions that need an operator.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

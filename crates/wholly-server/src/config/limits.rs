@@ -1,4 +1,4 @@
-//! `[limits]`: what one caller, and all of them together, may take of the server.
+//! `[limits]`: the limits on one caller, and on all of them together.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::Wrong;
 use super::value::{Positive, PositiveDuration};
 use crate::access::Rate;
 
-/// The most that a request's body may have, in bytes: every payload that a transaction may carry,
-/// and a quarter more for what is around them.
+/// The limit of a request's body, in bytes: every payload that a transaction may carry, and a
+/// quarter more for the text around them.
 pub const BODY_LIMIT: usize = Settings::BRANCH_LIMIT * Payload::LIMIT / 4 * 5;
 
 /// The limits of the server.

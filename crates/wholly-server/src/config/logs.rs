@@ -1,4 +1,4 @@
-//! `[logs]`: how the server tells what happens to it.
+//! `[logs]`: the form and the detail of the server's log messages.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! `[metrics]`: whether anything is counted.
+//! `[metrics]`: the switch of all counting.
 
 use serde::Deserialize;
 

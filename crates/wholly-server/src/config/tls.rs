@@ -1,4 +1,4 @@
-//! `[tls]`: the server's certificate, and whose client certificates it takes.
+//! `[tls]`: the server's certificate, and the authority of its clients' certificates.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,7 +121,7 @@ fn unreadable(
     Wrong::about(file, why)
 }
 
-/// True for what stands in the place of its file's name. It may be a key, and is not repeated.
+/// True if the text in the place of a file's name may be a key, which is not repeated.
 pub(super) fn is_pem(file: &Path) -> bool {
     file.to_string_lossy().contains("-----BEGIN")
 }

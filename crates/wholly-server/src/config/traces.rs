@@ -1,4 +1,4 @@
-//! `[traces]`: where spans go, and of how many transactions.
+//! `[traces]`: the collector of spans, and the share of transactions that have them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::Wrong;
 use super::secret::Secret;
 
-/// The collector, and what it is sent.
+/// The collector, and the spans that it is sent.
 #[derive(Clone, Debug)]
 pub struct Traces {
     /// The URL of OTLP's `/v1/traces`.

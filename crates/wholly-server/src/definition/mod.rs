@@ -1,4 +1,4 @@
-//! A saga's definition as a text, in TOML or JSON: what it says, and where it is wrong.
+//! A saga's definition as a text, in TOML or JSON: its meaning, and the places of its problems.
 //!
 //! TOML is written out as JSON first, with the place of each value, so that there is one way to
 //! read a definition. All problems are found at once: unknown members and wrong types from the

@@ -1,4 +1,4 @@
-//! Requests to the API: valid ones for every route, from `openapi.json`, and what is made of them.
+//! Requests to the API: valid ones for every route, from `openapi.json`, and their mutations.
 //!
 //! A request is a text: a line with method and path, headers, an empty line, the body. `$settled`
 //! and the like in its head stand for transactions that the server has, and the body `$huge` for
@@ -24,7 +24,7 @@ use crate::api::ROUTES;
 use crate::config::BODY_LIMIT;
 use crate::problem::Kind;
 
-/// So many requests go to one coordinator, whose log is in memory.
+/// The number of requests to one coordinator, whose log is in memory.
 const REQUESTS: u32 = 500;
 
 /// The time a client waits for a transaction's end, or for a change. One of a thousand waits in
@@ -111,7 +111,7 @@ fn options(parameters: &[Value]) -> Vec<(String, String)> {
     options
 }
 
-/// As it stands in a path or a query.
+/// Encodes a text for a path or a query.
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), |text| text.replace(' ', "%20"))
 }

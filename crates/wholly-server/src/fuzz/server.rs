@@ -128,7 +128,7 @@ fn log() -> MemoryLog {
 }
 
 async fn coordinator(log: MemoryLog, mut settings: Settings) -> Coordinator {
-    // So long waits who submits what is never answered.
+    // The wait of a client whose submission is never answered.
     settings.patience = Duration::from_millis(20);
     let coordinator = Coordinator::builder(log)
         .settings(settings)

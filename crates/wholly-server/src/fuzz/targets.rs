@@ -17,15 +17,15 @@ pub type Check = Box<dyn FnMut(&[u8], &mut Reached) -> bool>;
 
 pub struct Target {
     pub name: &'static str,
-    /// For each thread one.
+    /// Makes a check, one for each thread.
     pub prepare: fn() -> Check,
-    /// Of a hundred inputs.
+    /// Its share of a hundred inputs.
     pub share: u32,
-    /// So many of a hundred must be understood: what is not stops at the first line that reads it.
+    /// So many of a hundred must be understood: any other stops at the first line that reads it.
     pub understood: u64,
     /// Valid inputs beside the corpus.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// Whatever must come of some input.
+    /// The results that some input must reach.
     pub must: fn() -> Vec<String>,
 }
 
