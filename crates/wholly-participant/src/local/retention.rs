@@ -78,7 +78,7 @@ impl Retention {
         }
     }
 
-    /// The moment before which what is kept for `age` has expired; `None` while no age is trusted.
+    /// The moment before which rows kept for `age` have expired; `None` while no age is trusted.
     fn expired_before(&self, age: Duration) -> Option<Timestamp> {
         // The value behind the lock is whole after a panic, too: single values are written.
         let mut ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);

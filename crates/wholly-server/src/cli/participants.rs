@@ -1,4 +1,4 @@
-//! `wholly participants`: how those are who take part.
+//! `wholly participants`: the health of the participants.
 
 use std::io;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `wholly conformance events`: whether a service keeps the contract of events.
+//! `wholly conformance events`: checks that a service keeps the contract of events.
 
 use std::error::Error;
 use std::process::Stdio;

@@ -6,8 +6,8 @@
 //! | `completed` | it is over, and nothing was refused |
 //! | `compensated` | it is over, and something was refused, or a time-out passed |
 //!
-//! It is stuck where it runs for longer than the service that began it declares, and where a service
-//! says that one of its events is. Nobody acts on any of this: the services have the truth.
+//! It is stuck if it runs for longer than the service that began it declares, or if a service says
+//! that one of its events is. Nobody acts on any of this: the services have the truth.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
