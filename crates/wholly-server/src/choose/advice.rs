@@ -1,4 +1,4 @@
-//! Advice: what the rules say of a case, why, and what in the answers would turn it.
+//! Advice: the rules' word on a case, its reasons, and the answers that would turn it.
 //!
 //! INVARIANT: what is unknown is read carefully, so no rule rules out the advised approach, whatever
 //! the unknown answers turn out to be.
@@ -233,7 +233,7 @@ fn ways_out(case: &Case, questions: &[Question]) -> Vec<Vec<Turn>> {
     ways
 }
 
-/// True where the larger way has the outcome of the smaller one, or contains it.
+/// True if the larger way has the outcome of the smaller one, or contains it.
 fn says_no_more(smaller: &[Turn], way: &[Turn]) -> bool {
     let same = |one: &Turn, other: &Turn| one.question == other.question && one.to == other.to;
     let is_part = smaller.iter().all(|one| way.iter().any(|other| same(one, other)));

@@ -131,7 +131,7 @@ impl<'a> AdvicePage<'a> {
                 && !told.considered.iter().any(|other| other.is().ok() == Some(*one))
         };
         let others: Vec<Approach> = Approach::ALL.into_iter().filter(shown).collect();
-        // One database needs no reason against what is more than it.
+        // One database needs no reasons against larger approaches.
         if others.is_empty()
             || told.advice.outcome == Recommendation::Advised(Approach::OneDatabase)
         {
@@ -296,7 +296,7 @@ fn keys(questions: &[Question]) -> String {
     keys.join(", ")
 }
 
-/// The colour of an option, and how its reasons begin.
+/// The colour of an option, and the beginning of its reasons.
 fn verdict(verdict: &OptionVerdict, outcome: Recommendation) -> (Paint, String) {
     match verdict {
         OptionVerdict::Advised => (Paint::Good, "Yes, this is the advice.".to_owned()),

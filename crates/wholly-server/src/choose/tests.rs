@@ -1,4 +1,4 @@
-//! All cases, and what must hold of each.
+//! All cases, and the properties of each.
 
 use std::collections::BTreeSet;
 

@@ -14,7 +14,7 @@ use super::secret::Secret;
 pub struct Alerts {
     /// It may hold a token, so it is not shown.
     pub url: Uri,
-    /// Of HMAC-SHA256.
+    /// The key of HMAC-SHA256.
     pub key: hmac::Key,
 }
 

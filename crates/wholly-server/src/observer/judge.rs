@@ -35,7 +35,7 @@ pub enum ChoreographyState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
     pub state: ChoreographyState,
-    /// The time by which it should end, where that is declared.
+    /// The time by which it should end, if that is declared.
     pub deadline: Option<Timestamp>,
     /// The time at which to judge it again, if nothing comes.
     pub due: Option<Timestamp>,
@@ -91,7 +91,7 @@ pub fn is_end(declared: &Declarations, source: &ServiceName, kind: &EventType) -
     declared.get(source).is_some_and(|service| service.ends.contains(kind))
 }
 
-/// True if such an event is what a service emits where it refuses, or awaited another in vain.
+/// True if a service emits such an event on a refusal, or after a wait for another in vain.
 pub fn is_refusal(declared: &Declarations, source: &ServiceName, kind: &EventType) -> bool {
     declared.get(source).is_some_and(|service| {
         service.reactions.iter().any(|reaction| reaction.refuses.as_ref() == Some(kind))

@@ -40,7 +40,7 @@ impl Broken {
     }
 }
 
-/// A rule, as a sentence, and what checks it.
+/// A rule, as a sentence, and its check.
 pub type Rule<Suite> = (&'static str, fn(&Suite) -> Checking<'_>);
 pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + 'a>>;
 

@@ -15,7 +15,7 @@ pub struct Report {
     pub checks: Vec<Check>,
 }
 
-/// One rule, and whether the service keeps it.
+/// One rule, and the verdict on the service.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Check {

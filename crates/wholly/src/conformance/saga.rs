@@ -208,7 +208,7 @@ impl Suite {
     }
 }
 
-/// One step of one saga, and what was said to its action first.
+/// One step of one saga, and the first answer to its action.
 struct Step<'a> {
     suite: &'a Suite,
     action: Call,

@@ -57,7 +57,7 @@ pub enum Bug {
     ExpiresByTheSteadyClock,
     SweepsByTheWallClock,
     SweepsAtOnceAfterAStart,
-    // Of what storage does; these are the last.
+    // Of faults of the storage; these are the last.
     OlderCopyTakenUp,
     OtherLogTakenUp,
     NewLogTakenUp,

@@ -36,7 +36,7 @@ pub enum Act {
     Twice(Duration),
 }
 
-/// Which calls of a [`Scripted`](super::Scripted) participant: all of an [`Operation`], or those
+/// The calls of a [`Scripted`](super::Scripted) participant: all of an [`Operation`], or those
 /// under one name, which for a saga is that of an action or a compensation of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Calls(Which);

@@ -54,7 +54,7 @@ struct Shared {
     endpoint: Arc<dyn Endpoint>,
     random: Arc<Mutex<Random>>,
     script: Mutex<Script>,
-    /// By step.
+    /// The outputs of actions, by step.
     outputs: Mutex<HashMap<String, Payload>>,
     seen: Mutex<Seen>,
     on_their_way: watch::Sender<usize>,

@@ -70,7 +70,7 @@ fn delivery() -> impl Strategy<Value = Delivery> {
     )
 }
 
-/// A service in memory, and what it answered so far.
+/// A service in memory, and its answers so far.
 struct TestService {
     connection: Connection,
     actions: Actions,
