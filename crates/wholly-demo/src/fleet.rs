@@ -22,7 +22,7 @@ use crate::network::{Network, Weather};
 use crate::process::Process;
 use crate::random::{Random, fresh_seed};
 use crate::shop::{CREATE_ORDER, ServiceKind, Stock};
-pub use answers::{Books, Recorded, Step, StockLine, Transaction};
+pub use answers::{Books, Recorded, ShownStep, StockLine, Transaction};
 
 /// The longest that anything may take which takes milliseconds.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -119,7 +119,7 @@ impl Drop for Network {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
+struct NetworkState {
     weather: Weather,
     /// Connections that began before this time do not carry requests where it is late.
     times_late: u32,
@@ -128,7 +128,7 @@ struct State {
     ends_of_answers: u32,
 }
 
-impl State {
+impl NetworkState {
     /// True if a connection carries nothing now, which began when it had been late so often.
     fn holds(self, direction: Direction, began: u32) -> bool {
         match self.weather {
@@ -148,7 +148,7 @@ impl State {
 
 struct Way {
     to: u16,
-    state: watch::Sender<State>,
+    state: watch::Sender<NetworkState>,
     lie: Mutex<Option<Lie>>,
     /// The requests that have passed.
     requests: AtomicU64,

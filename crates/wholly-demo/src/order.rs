@@ -203,7 +203,7 @@ impl Shopper {
     /// Places an order, and stays until it has ended.
     pub async fn place(&self, order: &Order) -> Result<Placed, PlaceError> {
         #[derive(Deserialize)]
-        struct Told {
+        struct PlacedAnswer {
             id: String,
             #[serde(default)]
             state: String,
@@ -218,10 +218,8 @@ impl Shopper {
             turn.tick().await;
             match self.http.post(&self.url, &submission).await {
                 Ok(Reply { status: status @ (200 | 202), body, .. }) => {
-                    let told = Told::deserialize(&body).map_err(|_| PlaceError::Refused {
-                        order: order.id.clone(),
-                        status,
-                        body,
+                    let told = PlacedAnswer::deserialize(&body).map_err(|_| {
+                        PlaceError::Refused { order: order.id.clone(), status, body }
                     })?;
                     ids.insert(told.id);
                     if !told.state.is_empty() {

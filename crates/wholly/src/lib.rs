@@ -345,7 +345,7 @@ pub use participant::http::{HttpParticipant, InvalidCredentials, InvalidUrl};
 pub use participant::{Answer, AnswerFuture, Call, Endpoint, Operation, Participant};
 pub use participant::{InvalidSlots, Slots};
 pub use settings::{Retention, Settings};
-pub use snapshot::{Event, PartSnapshot, Snapshot};
+pub use snapshot::{HistoryEntry, PartSnapshot, Snapshot};
 pub use wholly_core::saga::{
     Definition, Graph, InvalidDefinition, Reason, Resolution, StepDefinition,
 };

@@ -73,7 +73,7 @@ pub struct Snapshot {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub payloads_removed: bool,
     /// All that was recorded, oldest first.
-    pub history: Vec<Event>,
+    pub history: Vec<HistoryEntry>,
     #[serde(skip)]
     outcome: AnyOutcome,
 }
@@ -114,7 +114,7 @@ pub struct PartSnapshot {
 /// One record of a [`Snapshot`]'s history.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Event {
+pub struct HistoryEntry {
     /// When it was recorded: milliseconds since the Unix epoch.
     pub at: Timestamp,
     /// What was recorded, in the form of the log.
@@ -187,7 +187,8 @@ impl Snapshot {
         snapshot.caller = key.and_then(Key::caller);
         snapshot.key = key.map(Key::without_caller);
         snapshot.payloads_removed = payloads_removed;
-        let event = |(at, record): (_, Record)| Event { at, record: record.without_caller() };
+        let event =
+            |(at, record): (_, Record)| HistoryEntry { at, record: record.without_caller() };
         snapshot.history = history.into_iter().map(event).collect();
         snapshot.fill(&transaction);
         snapshot

@@ -58,7 +58,7 @@ impl<'a> Document<'a> {
     /// # Errors
     /// When an object has a member twice.
     pub fn of(json: &'a str) -> Result<Self, RepeatedMember> {
-        let mut reader = Reader { rest: json, values: Vec::new(), open: Vec::new() };
+        let mut reader = DocumentReader { rest: json, values: Vec::new(), open: Vec::new() };
         while reader.step()? {}
         Ok(Self { values: reader.values })
     }
@@ -101,13 +101,13 @@ enum Open<'a> {
     Object { members: Vec<(Text<'a>, usize)>, name: Option<Text<'a>> },
 }
 
-struct Reader<'a> {
+struct DocumentReader<'a> {
     rest: &'a str,
     values: Vec<Value<'a>>,
     open: Vec<Open<'a>>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> DocumentReader<'a> {
     /// Reads one token; false at the end. Commas and colons say nothing that is not known, because the
     /// text is JSON.
     fn step(&mut self) -> Result<bool, RepeatedMember> {

@@ -27,7 +27,7 @@ use std::str;
 
 use super::{StepIndex, StepSet};
 use crate::Payload;
-pub(super) use compile::Known;
+pub(super) use compile::KnownNames;
 
 /// A step's payload, ready to be filled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,11 +38,11 @@ enum Form {
     /// Nothing has to be filled in.
     Literal(Payload),
     /// It is put together from these, in this order.
-    Parts(Box<[Part]>),
+    Parts(Box<[TemplatePart]>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Part {
+enum TemplatePart {
     Text(Box<str>),
     Reference(Reference),
 }
@@ -125,7 +125,7 @@ impl Template {
             Form::Literal(payload) => return Ok(payload.clone()),
             Form::Parts(parts) => parts,
         };
-        if let [Part::Reference(whole)] = &**parts
+        if let [TemplatePart::Reference(whole)] = &**parts
             && whole.path.is_empty()
         {
             return source(whole).cloned();
@@ -133,8 +133,8 @@ impl Template {
         let mut text = String::new();
         for part in parts {
             text.push_str(match part {
-                Part::Text(text) => text,
-                Part::Reference(reference) => reference.follow(source(reference)?)?,
+                TemplatePart::Text(text) => text,
+                TemplatePart::Reference(reference) => reference.follow(source(reference)?)?,
             });
             // What is too long is not built to its end: a few references can stand for very much.
             if text.len() > limit {
@@ -154,8 +154,8 @@ impl Template {
         let mut bytes = 0;
         for part in parts {
             bytes += match part {
-                Part::Text(text) => text.len(),
-                Part::Reference(reference) => match reference.source {
+                TemplatePart::Text(text) => text.len(),
+                TemplatePart::Reference(reference) => match reference.source {
                     Source::Input => reference.follow(input)?.len(),
                     Source::Output(_) => 0,
                 },
@@ -171,7 +171,7 @@ impl Template {
     pub(super) fn reads(&self, step: StepIndex, output: &Payload) -> Result<(), Unresolved> {
         let Form::Parts(parts) = &self.0 else { return Ok(()) };
         parts.iter().try_for_each(|part| match part {
-            Part::Reference(reference) if reference.source == Source::Output(step) => {
+            TemplatePart::Reference(reference) if reference.source == Source::Output(step) => {
                 reference.follow(output).map(|_| ())
             }
             _ => Ok(()),
@@ -182,7 +182,9 @@ impl Template {
     pub(super) fn outputs(&self) -> StepSet {
         let Form::Parts(parts) = &self.0 else { return StepSet::default() };
         parts.iter().fold(StepSet::default(), |steps, part| match part {
-            Part::Reference(Reference { source: Source::Output(step), .. }) => steps.with(*step),
+            TemplatePart::Reference(Reference { source: Source::Output(step), .. }) => {
+                steps.with(*step)
+            }
             _ => steps,
         })
     }
@@ -192,7 +194,7 @@ impl Template {
         match &self.0 {
             Form::Literal(_) => 0,
             Form::Parts(parts) => {
-                parts.iter().filter(|part| matches!(part, Part::Reference(_))).count()
+                parts.iter().filter(|part| matches!(part, TemplatePart::Reference(_))).count()
             }
         }
     }

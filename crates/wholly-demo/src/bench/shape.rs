@@ -19,15 +19,15 @@ pub struct Shape {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=128))]
     steps: u16,
     /// The order of the steps.
-    #[arg(long, value_enum, default_value_t = Kind::List)]
-    graph: Kind,
+    #[arg(long, value_enum, default_value_t = ShapeKind::List)]
+    graph: ShapeKind,
     /// Each step is given the outputs of those before it, so that they are forced.
     #[arg(long)]
     outputs_read: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ShapeKind {
     /// Each step after the one before it.
     List,
     /// All but the first and the last at once.
@@ -48,7 +48,7 @@ impl Shape {
             let payload = (self.outputs_read && !earlier.is_empty())
                 .then(|| Payload::of(&json!([{"$from": "/input"}, {"$from": "/steps"}])))
                 .transpose()?;
-            let after = (self.graph != Kind::List).then_some(earlier);
+            let after = (self.graph != ShapeKind::List).then_some(earlier);
             for nth in layer.clone() {
                 let is_last = nth + 1 == usize::from(self.steps);
                 let action = (is_refused && is_last).then(|| OperationName::new(REFUSED));
@@ -109,9 +109,9 @@ impl Shape {
     pub fn layers(self) -> Vec<Range<usize>> {
         let steps = usize::from(self.steps);
         let borders: Vec<usize> = match self.graph {
-            Kind::List => (0..=steps).collect(),
-            Kind::Diamond => vec![0, 1, steps.saturating_sub(1).max(1), steps],
-            Kind::Wide => vec![0, steps],
+            ShapeKind::List => (0..=steps).collect(),
+            ShapeKind::Diamond => vec![0, 1, steps.saturating_sub(1).max(1), steps],
+            ShapeKind::Wide => vec![0, steps],
         };
         let layers = borders.windows(2).map(|borders| borders[0]..borders[1]);
         layers.filter(|layer| !layer.is_empty()).collect()
@@ -122,9 +122,9 @@ impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let steps = self.steps;
         match self.graph {
-            Kind::List => write!(f, "{steps} steps in a list")?,
-            Kind::Diamond => write!(f, "{steps} steps in a diamond")?,
-            Kind::Wide => write!(f, "{steps} steps at once")?,
+            ShapeKind::List => write!(f, "{steps} steps in a list")?,
+            ShapeKind::Diamond => write!(f, "{steps} steps in a diamond")?,
+            ShapeKind::Wide => write!(f, "{steps} steps at once")?,
         }
         f.write_str(if self.outputs_read { " that read outputs" } else { "" })
     }
@@ -141,17 +141,17 @@ mod tests {
             assert!(layers.iter().cloned().flatten().eq(0..usize::from(steps)));
             layers.iter().map(Range::len).collect::<Vec<_>>()
         };
-        assert_eq!(sizes(Kind::List, 3), [1, 1, 1]);
-        assert_eq!(sizes(Kind::Diamond, 5), [1, 3, 1]);
-        assert_eq!(sizes(Kind::Diamond, 2), [1, 1]);
-        assert_eq!(sizes(Kind::Diamond, 1), [1]);
-        assert_eq!(sizes(Kind::Wide, 3), [3]);
+        assert_eq!(sizes(ShapeKind::List, 3), [1, 1, 1]);
+        assert_eq!(sizes(ShapeKind::Diamond, 5), [1, 3, 1]);
+        assert_eq!(sizes(ShapeKind::Diamond, 2), [1, 1]);
+        assert_eq!(sizes(ShapeKind::Diamond, 1), [1]);
+        assert_eq!(sizes(ShapeKind::Wide, 3), [3]);
     }
 
     #[test]
     fn a_layer_comes_after_the_one_before() {
         let participants = ["one".to_owned(), "two".to_owned()];
-        for graph in [Kind::List, Kind::Diamond, Kind::Wide] {
+        for graph in [ShapeKind::List, ShapeKind::Diamond, ShapeKind::Wide] {
             let shape = Shape { steps: 5, graph, outputs_read: false };
             let graph = shape.graph(&participants, true).unwrap();
             let mut before = 0..0;
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_read_is_forced() {
-        for graph in [Kind::List, Kind::Diamond, Kind::Wide] {
+        for graph in [ShapeKind::List, ShapeKind::Diamond, ShapeKind::Wide] {
             for outputs_read in [false, true] {
                 let shape = Shape { steps: 5, graph, outputs_read };
                 let graph = shape.graph(&["one".to_owned()], false).unwrap();

@@ -17,7 +17,7 @@ use wholly_events::{Failure, Service};
 use wholly_participant::http::problem;
 
 use super::Ordered;
-use super::process::Told;
+use super::process::ServiceReport;
 use super::store::{Begun, ShopStore};
 use crate::process::lock;
 use crate::shop::json;
@@ -27,7 +27,7 @@ use crate::shop::json;
 pub(super) struct Desk<S: ShopStore> {
     pub(super) store: S,
     pub(super) service: Service<S>,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: WaitingClients,
     pub(super) tell: bool,
     /// True if it says in a second transaction that there is an order: what no service may do.
     pub(super) publishes_apart: bool,
@@ -40,12 +40,12 @@ pub(super) fn routes<S: ShopStore>(desk: Desk<S>) -> Router {
 
 /// Clients that wait for the end of their orders.
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<HashMap<String, Vec<Answer>>>>);
+pub(super) struct WaitingClients(Arc<Mutex<HashMap<String, Vec<Answer>>>>);
 
 /// The clients that wait for the state in which an order ends.
 type Answer = oneshot::Sender<&'static str>;
 
-impl Waiting {
+impl WaitingClients {
     fn wait_for(&self, order: &str) -> oneshot::Receiver<&'static str> {
         let (sender, receiver) = oneshot::channel();
         lock(&self.0).entry(order.to_owned()).or_default().push(sender);
@@ -85,7 +85,7 @@ async fn place<S: ShopStore>(
     if begun == Begun::New {
         desk.service.wake();
         if desk.tell {
-            Told::published("OrderCreated", &id).say();
+            ServiceReport::published("OrderCreated", &id).say();
         }
     }
     let status = match (ended, begun) {

@@ -30,7 +30,7 @@ use wholly_events::{Choreography, Declaration, Failure, Incoming, NewEvent, Reac
 
 use wholly_participant::sqlite::Database;
 
-pub(crate) use process::Told;
+pub(crate) use process::ServiceReport;
 pub use process::{EventService, Staging, Wrong};
 use store::ShopStore;
 

@@ -11,7 +11,7 @@ use wholly_events::choreography::EndedReaction;
 use wholly_events::{Failure, feed, store};
 use wholly_participant::sqlite::Database;
 
-use super::desk::{self, Desk, Waiting};
+use super::desk::{self, Desk, WaitingClients};
 use super::store::ShopStore;
 use super::{Flow, Ports, Refusal, calls, choreography, in_turn};
 use crate::process::end_with_stdin;
@@ -163,13 +163,13 @@ impl EventService {
         if wrong == Some(Wrong::ForgetsInbox) {
             store.forget_inbox().await?;
         }
-        let waiting = Waiting::default();
+        let waiting = WaitingClients::default();
         let observing = waiting.clone();
         let choreography = choreography::<S>(kind, flow, ports)?.observe(move |ended| {
             after_commit(ended.reaction.as_str());
             observing.observe(&ended);
             if tell {
-                Told::ended(&ended).say();
+                ServiceReport::ended(&ended).say();
             }
         });
         let service = choreography.start(store.clone()).await?;
@@ -185,7 +185,7 @@ impl EventService {
 
 /// A reaction that ended, or an event that a service published on its own, as the service tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct ServiceReport {
     pub(crate) order: String,
     /// The event to which it reacted, and the outcome; of its own event there is neither.
     pub(crate) on: Option<String>,
@@ -195,7 +195,7 @@ pub(crate) struct Told {
     pub(crate) reason: Option<String>,
 }
 
-impl Told {
+impl ServiceReport {
     pub(super) fn published(event: &str, order: &str) -> Self {
         let (on, outcome, reason) = (None, None, None);
         Self { order: order.to_owned(), on, outcome, emitted: Some(event.to_owned()), reason }

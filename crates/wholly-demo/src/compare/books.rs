@@ -130,13 +130,13 @@ impl Refusal {
 }
 
 #[derive(Deserialize)]
-struct Event {
+struct BookedEvent {
     order_id: String,
     reason: String,
 }
 
 /// The events of this kind that a service published, where it publishes any.
-fn published(db: &Connection, kind: &str) -> Result<Vec<(Event, i64)>, CompareError> {
+fn published(db: &Connection, kind: &str) -> Result<Vec<(BookedEvent, i64)>, CompareError> {
     if !db.table_exists(None, "wholly_outbox")? {
         return Ok(Vec::new());
     }

@@ -16,7 +16,7 @@ use crate::network::Weather;
 /// A fault that happened, as times since the start of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Happened {
-    pub(super) kind: Kind,
+    pub(super) kind: FaultKind,
     pub(super) who: &'static str,
     #[serde(rename = "begin_ms", serialize_with = "super::measures::millis")]
     pub(super) began: Duration,
@@ -26,7 +26,7 @@ pub(super) struct Happened {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub(super) enum FaultKind {
     /// Calls to a service take effect, and their answers are lost.
     AnswersLost,
     /// Calls to a service, and its answers, come late: a commit reaches it after the others.
@@ -41,7 +41,7 @@ pub(super) enum Kind {
     ServiceKilled,
 }
 
-impl Kind {
+impl FaultKind {
     /// The weather, where it is the connections that are disturbed.
     const fn weather(self) -> Option<Weather> {
         match self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::arrivals::Orders;
-use super::faults::{Happened, Kind};
+use super::faults::{FaultKind, Happened};
 use super::locks;
 use super::place::{End, Placed};
 use super::reader::{Finding, Manner, Reads};
@@ -142,8 +142,8 @@ impl Measures {
             orders: Counts { refused_for_stock_that_came_back, ..Counts::of(orders) },
             consistency: Consistency::of(run),
             availability: Availability {
-                outage_short: outage(Kind::ParticipantDownShort),
-                outage_long: outage(Kind::ParticipantDownLong),
+                outage_short: outage(FaultKind::ParticipantDownShort),
+                outage_long: outage(FaultKind::ParticipantDownLong),
                 settled_after_ms,
                 never_finished,
             },
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn an_outage_counts_the_orders_that_were_submitted_during_it() {
-        let kind = Kind::ParticipantDownLong;
+        let kind = FaultKind::ParticipantDownLong;
         let fault = Happened { kind, who: "payment", began: ms(100), ended: ms(200) };
         let outage = Outage::of(&orders(), &fault);
         let expected = Outage {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::faults::Kind;
+use super::faults::FaultKind;
 use crate::order::Order;
 use crate::random::Random;
 use crate::shop::{ServiceKind, Stock};
@@ -99,7 +99,7 @@ pub(super) struct Arrival {
 pub(super) struct Fault {
     pub(super) at: Duration,
     pub(super) lasts: Duration,
-    pub(super) kind: Kind,
+    pub(super) kind: FaultKind,
     /// The service that it hits; none is the process that leads orders.
     pub(super) who: Option<ServiceKind>,
 }
@@ -141,14 +141,14 @@ fn faults(scale: &Scale, random: &mut Random) -> (Vec<Fault>, Duration) {
     let down = one_of(&[ServiceKind::Payment, ServiceKind::Inventory], random);
     let killed = one_of(&[ServiceKind::Payment, ServiceKind::Inventory], random);
     let kinds = [
-        (Kind::AnswersLost, Some(lossy), scale.lost),
-        (Kind::CallsDelayed, Some(slow), scale.late),
-        (Kind::CoordinatorKilled, None, scale.killed),
-        (Kind::ParticipantDownShort, Some(down), scale.short),
-        (Kind::AnswersLost, Some(other), scale.lost),
+        (FaultKind::AnswersLost, Some(lossy), scale.lost),
+        (FaultKind::CallsDelayed, Some(slow), scale.late),
+        (FaultKind::CoordinatorKilled, None, scale.killed),
+        (FaultKind::ParticipantDownShort, Some(down), scale.short),
+        (FaultKind::AnswersLost, Some(other), scale.lost),
         // The last participant that is asked, so that others have done their part by then.
-        (Kind::ParticipantDownLong, Some(ServiceKind::Payment), scale.long),
-        (Kind::ServiceKilled, Some(killed), scale.killed),
+        (FaultKind::ParticipantDownLong, Some(ServiceKind::Payment), scale.long),
+        (FaultKind::ServiceKilled, Some(killed), scale.killed),
     ];
     let mut at = Duration::ZERO;
     let mut faults = Vec::new();
@@ -242,8 +242,8 @@ mod tests {
                 assert!(pair[0].at + pair[0].lasts < pair[1].at, "{pair:?}");
             }
             let lasts = |kind| plan.faults.iter().find(|fault| fault.kind == kind).unwrap().lasts;
-            assert!(lasts(Kind::ParticipantDownShort) < plan.deadline);
-            assert!(lasts(Kind::ParticipantDownLong) > plan.deadline);
+            assert!(lasts(FaultKind::ParticipantDownShort) < plan.deadline);
+            assert!(lasts(FaultKind::ParticipantDownLong) > plan.deadline);
         }
     }
 }

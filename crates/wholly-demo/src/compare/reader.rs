@@ -20,7 +20,7 @@ use super::verdict::{self, Collect, Verdict};
 use crate::client::{Http, Reply};
 use crate::process::lock;
 use crate::service::say_json;
-use crate::shop::standing::Told;
+use crate::shop::standing::StandingAnswer;
 
 /// Read orders from the three services, until the standard input ends.
 #[derive(Args, Debug)]
@@ -91,7 +91,7 @@ impl Reader {
             wholly_terminal::report("wholly: three ports are needed");
             return ExitCode::FAILURE;
         };
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<ReaderState>::default();
         let listening = Arc::clone(&shared);
         std::thread::spawn(move || {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
@@ -113,13 +113,13 @@ impl Reader {
 }
 
 #[derive(Default)]
-struct Shared {
+struct ReaderState {
     /// The orders that are looked at, and if each has ended.
     orders: Mutex<BTreeMap<String, bool>>,
     totals: Mutex<Totals>,
 }
 
-impl Shared {
+impl ReaderState {
     fn obey(&self, line: &str) {
         match line.split_once(' ') {
             Some(("watch", order)) => _ = lock(&self.orders).insert(order.to_owned(), false),
@@ -182,7 +182,7 @@ enum Outcome {
 struct Looking {
     ports: [u16; 3],
     http: Http,
-    shared: Arc<Shared>,
+    shared: Arc<ReaderState>,
 }
 
 impl Looking {
@@ -234,7 +234,7 @@ impl Looking {
             let url = format!("http://127.0.0.1:{port}/orders/{order}");
             let reply = self.http.send(Method::GET, &url, &[], String::new(), PATIENCE).await;
             if let Ok(Reply { status: 200, body, .. }) = reply {
-                *state = Told::deserialize(&body).ok().map(|told| told.state);
+                *state = StandingAnswer::deserialize(&body).ok().map(|told| told.state);
             }
         }
         states

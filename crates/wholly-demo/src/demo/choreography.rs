@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::teller::Teller;
 use super::{StoryError, check, ensure};
-use crate::choreography::{Flow, Told};
+use crate::choreography::{Flow, ServiceReport};
 use crate::fleet::{Books, Fleet, Layout, Role};
 use crate::order::Order;
 use crate::shop::{ServiceKind, Stock, opening_stock};
@@ -175,7 +175,7 @@ impl Story<'_> {
         kind: ServiceKind,
         on: &str,
         outcome: &str,
-    ) -> Result<Told, StoryError> {
+    ) -> Result<ServiceReport, StoryError> {
         let told = self.heard(kind, |told| told.on.as_deref() == Some(on)).await?;
         let is_so = told.outcome.as_deref() == Some(outcome);
         ensure(is_so, || format!("the {kind} must have {outcome} {on}, and said {told:?}"))?;
@@ -186,8 +186,8 @@ impl Story<'_> {
     async fn heard(
         &mut self,
         kind: ServiceKind,
-        is_it: impl Fn(&Told) -> bool,
-    ) -> Result<Told, StoryError> {
+        is_it: impl Fn(&ServiceReport) -> bool,
+    ) -> Result<ServiceReport, StoryError> {
         loop {
             let told = line(self.fleet, kind).await?;
             if told.order == self.order && is_it(&told) {
@@ -198,7 +198,7 @@ impl Story<'_> {
     }
 }
 
-async fn line(fleet: &mut Fleet, kind: ServiceKind) -> Result<Told, StoryError> {
+async fn line(fleet: &mut Fleet, kind: ServiceKind) -> Result<ServiceReport, StoryError> {
     let line = fleet.line(Role::Service(kind)).await?;
     let told = serde_json::from_str(&line);
     told.map_err(|_| StoryError::Wrong(format!("the {kind} service said {line:?}")))

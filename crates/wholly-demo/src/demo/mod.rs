@@ -36,11 +36,11 @@ use wholly_core::wire::Operation;
 #[derive(Args, Debug)]
 pub struct Demo {
     /// Play this part only.
-    part: Option<Part>,
+    part: Option<DemoPart>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
+enum DemoPart {
     /// Three services and no coordinator: the books end up wrong.
     Problem,
     /// Two-phase commit: an order that happens wholly, and one that does not happen at all.
@@ -88,15 +88,15 @@ impl Demo {
     }
 }
 
-async fn play(part: Option<Part>, teller: &Teller) -> Result<(), StoryError> {
-    let is_played = |one: Part| part.is_none_or(|part| part == one);
-    if is_played(Part::Problem) {
+async fn play(part: Option<DemoPart>, teller: &Teller) -> Result<(), StoryError> {
+    let is_played = |one: DemoPart| part.is_none_or(|part| part == one);
+    if is_played(DemoPart::Problem) {
         problem::play(teller).await?;
     }
-    if is_played(Part::TwoPhase) {
+    if is_played(DemoPart::TwoPhase) {
         two_phase::play(teller).await?;
     }
-    if is_played(Part::Saga) {
+    if is_played(DemoPart::Saga) {
         let mut fleet = saga::play(teller).await?;
         // Among all parts this one is told with the other crashes.
         if part.is_some() {
@@ -104,13 +104,13 @@ async fn play(part: Option<Part>, teller: &Teller) -> Result<(), StoryError> {
             saga::killed_while_compensating(teller, &mut fleet, "ORD003", before).await?;
         }
     }
-    if is_played(Part::Choreography) {
+    if is_played(DemoPart::Choreography) {
         choreography::play(teller).await?;
     }
-    if is_played(Part::Crash) {
+    if is_played(DemoPart::Crash) {
         crash::play(teller).await?;
     }
-    if is_played(Part::Compare) {
+    if is_played(DemoPart::Compare) {
         compare::play(teller).await?;
     }
     if part.is_none() {

@@ -6,8 +6,8 @@ use serde_json::Value;
 use wholly_terminal::one_line;
 use wholly_terminal::stream::{Colour, StandardStream, is_terminal, write_painted};
 
-use crate::choreography::Told;
-use crate::fleet::{Books, Step, Transaction};
+use crate::choreography::ServiceReport;
+use crate::fleet::{Books, ShownStep, Transaction};
 use crate::service::{Answered, Said};
 use crate::shop::ServiceKind;
 
@@ -92,7 +92,7 @@ impl Teller {
     }
 
     /// What a service made of an event, and what it said then.
-    pub(super) fn reacted(&self, kind: ServiceKind, told: &Told) -> io::Result<()> {
+    pub(super) fn reacted(&self, kind: ServiceKind, told: &ServiceReport) -> io::Result<()> {
         let emitted = told.emitted.as_deref().map(|event| self.paint(BOLD, event));
         let reason = told.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let (Some(on), Some(outcome)) = (&told.on, &told.outcome) else {
@@ -114,7 +114,7 @@ impl Teller {
     /// How a saga ended, and where that left its steps.
     pub(super) fn ended(&self, saga: &Transaction) -> io::Result<()> {
         self.event("coordinator", "ends", &self.paint(colour_of(&saga.state), &saga.state))?;
-        let steps = saga.steps.iter().map(|Step { name, state }| format!("{name} {state}"));
+        let steps = saga.steps.iter().map(|ShownStep { name, state }| format!("{name} {state}"));
         self.list("steps", vec![steps.collect()])
     }
 

@@ -42,7 +42,7 @@ pub struct Transaction {
     #[serde(default)]
     pub branches: Vec<Branch>,
     #[serde(default)]
-    pub steps: Vec<Step>,
+    pub steps: Vec<ShownStep>,
     #[serde(default)]
     pub history: Vec<Recorded>,
 }
@@ -63,7 +63,7 @@ pub struct Branch {
 /// A step of a saga.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the names are those of the API")]
-pub struct Step {
+pub struct ShownStep {
     pub name: String,
     pub state: String,
 }

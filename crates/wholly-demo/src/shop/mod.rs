@@ -46,7 +46,7 @@ use wholly_participant::sqlite::{
 use inventory::Inventory;
 use order::Order;
 use payment::Payment;
-use standing::{Standing, Told};
+use standing::{Standing, StandingAnswer};
 
 /// The saga `create order`: its definition, as TOML.
 pub const CREATE_ORDER: &str = include_str!("create-order.toml");
@@ -201,7 +201,7 @@ async fn tell<S: Shop>(
 ) -> Response {
     let read = move |db: &Transaction<'_>| Ok(S::standing(db, &order_id)?);
     match database.transaction(read).await {
-        Ok(state) => Json(Told { state }).into_response(),
+        Ok(state) => Json(StandingAnswer { state }).into_response(),
         Err(error) => failed(&error),
     }
 }

@@ -20,6 +20,6 @@ pub(crate) enum Standing {
 
 /// The answer of a service to a reader.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct StandingAnswer {
     pub(crate) state: Standing,
 }

@@ -176,7 +176,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use wholly_demo::fleet::Step;
+    use wholly_demo::fleet::ShownStep;
 
     /// One order that came about and one that did not, of each pattern, and everything as it must
     /// be.
@@ -230,8 +230,8 @@ mod tests {
         (ledger, transactions, books)
     }
 
-    fn step(state: &str) -> Step {
-        Step { name: "a step".to_owned(), state: state.to_owned() }
+    fn step(state: &str) -> ShownStep {
+        ShownStep { name: "a step".to_owned(), state: state.to_owned() }
     }
 
     fn status(books: &mut Books, order: &str, status: &str) {

@@ -45,7 +45,7 @@ use wholly_demo::fleet::FleetError;
   wholly-lab torture choreography --postgres")]
 pub struct Torture {
     #[command(subcommand)]
-    part: Option<Part>,
+    part: Option<TorturePart>,
     /// Only through the public API: clients keep all that answers and events tell them while
     /// processes are killed, the network between them is cut and delayed, and disks fill and are
     /// freed.
@@ -69,7 +69,7 @@ pub struct Torture {
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum Part {
+enum TorturePart {
     Choreography(choreography::Choreography),
 }
 
@@ -92,7 +92,7 @@ fn scenarios(text: &str) -> Result<&'static [Scenario], String> {
 impl Torture {
     /// Kills and checks; 0 when nothing was violated.
     pub fn run(self, wholly: &Path) -> ExitCode {
-        if let Some(Part::Choreography(part)) = self.part {
+        if let Some(TorturePart::Choreography(part)) = self.part {
             return part.run(wholly);
         }
         Report::of(self.seed, self.json, async |report| {

@@ -18,11 +18,11 @@ use crate::config::log;
 #[derive(Args)]
 pub struct LogCommand {
     #[command(subcommand)]
-    command: Command,
+    command: LogSubcommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum LogSubcommand {
     Init(Init),
     Verify(Verify),
     Salvage(Salvage),
@@ -77,9 +77,9 @@ struct Salvage {
 impl LogCommand {
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Init(init) => init.run(),
-            Command::Verify(verify) => verify.run(),
-            Command::Salvage(salvage) => salvage.run(),
+            LogSubcommand::Init(init) => init.run(),
+            LogSubcommand::Verify(verify) => verify.run(),
+            LogSubcommand::Salvage(salvage) => salvage.run(),
         }
     }
 }

@@ -14,21 +14,21 @@ use super::{Config, ConfiguredParticipant, Overrides, Source, Variables};
 #[derive(Args)]
 pub struct ConfigCommand {
     #[command(subcommand)]
-    command: Command,
+    command: ConfigSubcommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
-    Check(Check),
+enum ConfigSubcommand {
+    CheckFile(CheckFile),
 }
 
-/// Check a configuration, and say what the server would do with it.
+/// CheckFile a configuration, and say what the server would do with it.
 ///
 /// Secrets, certificates and keys are read, and the variables that count before the file, too. What is
 /// wrong is said on the standard error as
 /// FILE:LINE:COLUMN: MESSAGE. The exit code is 0 where all is well, 2 where something is wrong.
 #[derive(Args)]
-struct Check {
+struct CheckFile {
     /// The configuration.
     #[arg(value_name = "FILE", default_value = "wholly.toml", env = "WHOLLY_CONFIG")]
     file: PathBuf,
@@ -36,7 +36,7 @@ struct Check {
 
 impl ConfigCommand {
     pub fn run(self) -> ExitCode {
-        let Command::Check(Check { file }) = self.command;
+        let ConfigSubcommand::CheckFile(CheckFile { file }) = self.command;
         let said = Variables::of_environment().and_then(|variables| {
             Source { file, overrides: Overrides { variables, ..Overrides::default() } }.load()
         });

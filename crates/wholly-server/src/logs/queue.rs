@@ -23,17 +23,17 @@ pub fn dropped() -> Counter {
 
 /// A handle of the queue.
 #[derive(Clone, Default)]
-pub struct Queue(Arc<Shared>);
+pub struct Queue(Arc<QueueState>);
 
 #[derive(Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
+struct QueueState {
+    waiting: Mutex<WaitingLines>,
     /// Something was added, or written.
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct WaitingLines {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
     is_writing: bool,
@@ -67,7 +67,8 @@ impl Queue {
 
     /// Waits until all lines added before are written, and no longer than this.
     pub fn flush(&self, limit: Duration) {
-        let unwritten = |waiting: &mut Waiting| waiting.is_writing || !waiting.lines.is_empty();
+        let unwritten =
+            |waiting: &mut WaitingLines| waiting.is_writing || !waiting.lines.is_empty();
         let flushed = self.0.changed.wait_timeout_while(self.lock(), limit, unwritten);
         drop(flushed);
     }
@@ -106,7 +107,7 @@ impl Queue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, WaitingLines> {
         // A panic happens only between two changes.
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -117,15 +117,15 @@ struct Suite {
 
 impl Suite {
     async fn good<const N: usize>(&self, asks: [(Operation, Expected); N]) -> Result<(), Broken> {
-        Step::of(self, self.action(&self.good)?).follow(&asks).await
+        StepUnderTest::of(self, self.action(&self.good)?).follow(&asks).await
     }
 
     async fn bad<const N: usize>(&self, asks: [(Operation, Expected); N]) -> Result<(), Broken> {
-        Step::of(self, self.action(&self.refused)?).follow(&asks).await
+        StepUnderTest::of(self, self.action(&self.refused)?).follow(&asks).await
     }
 
     async fn output_not_known(&self) -> Result<(), Broken> {
-        let mut step = Step::of(self, self.action(&self.good)?);
+        let mut step = StepUnderTest::of(self, self.action(&self.good)?);
         step.follow(&[(Action, DONE)]).await?;
         // As after an answer that was lost.
         step.first = None;
@@ -133,7 +133,7 @@ impl Suite {
     }
 
     async fn expired(&self) -> Result<(), Broken> {
-        let mut step = Step::of(self, self.action(&self.good)?);
+        let mut step = StepUnderTest::of(self, self.action(&self.good)?);
         let expires = step.action.expires;
         // So long ago that no difference between the clocks matters.
         step.action.expires = Some(Timestamp::from_millis(1));
@@ -145,11 +145,11 @@ impl Suite {
     /// As after a saga's pivot, where nothing is taken back any more.
     async fn without_expiry(&self) -> Result<(), Broken> {
         let action = Call { expires: None, ..self.action(&self.good)? };
-        Step::of(self, action).follow(&[(Action, DONE), (Action, DONE)]).await
+        StepUnderTest::of(self, action).follow(&[(Action, DONE), (Action, DONE)]).await
     }
 
     async fn at_the_same_time(&self) -> Result<(), Broken> {
-        let mut step = Step::of(self, self.action(&self.good)?);
+        let mut step = StepUnderTest::of(self, self.action(&self.good)?);
         let answers = join_all((0..AT_ONCE).map(|_| self.asking.ask(&step.action))).await;
         for answer in answers {
             step.compare(Action, answer, DONE)?;
@@ -167,7 +167,7 @@ impl Suite {
     }
 
     async fn contradicting_headers(&self) -> Result<(), Broken> {
-        let mut step = Step::of(self, self.action(&self.good)?);
+        let mut step = StepUnderTest::of(self, self.action(&self.good)?);
         let compensation = step.call(Compensation)?;
         let action = HeaderValue::from_str(self.action.as_str());
         let action = action.map_err(|why| Broken::Seen(why.to_string()))?;
@@ -209,7 +209,7 @@ impl Suite {
 }
 
 /// One step of one saga, and the first answer to its action.
-struct Step<'a> {
+struct StepUnderTest<'a> {
     suite: &'a Suite,
     action: Call,
     /// The action's first answer.
@@ -217,7 +217,7 @@ struct Step<'a> {
     asked: String,
 }
 
-impl<'a> Step<'a> {
+impl<'a> StepUnderTest<'a> {
     fn of(suite: &'a Suite, action: Call) -> Self {
         Self { suite, action, first: None, asked: String::new() }
     }

@@ -13,7 +13,7 @@ use super::incarnation::{End, Incarnation, Opened, PersistentState};
 use super::{Caller, Health};
 use crate::engine::{Input, Reply};
 use crate::error::{StartError, SubmitError};
-use crate::log::{Log, ReadError, Told};
+use crate::log::{KnownLog, Log, ReadError};
 use crate::workers::Workers;
 
 /// The number of ordinals that are read at once when the log is opened.
@@ -36,7 +36,7 @@ pub(super) struct Driver {
 /// not ended.
 pub(super) async fn open(
     log: &Arc<dyn Log>,
-    told: Option<Told>,
+    told: Option<KnownLog>,
     reads: &Workers,
 ) -> Result<Opened, StartError> {
     let log = log.clone();
@@ -80,7 +80,7 @@ impl Driver {
             persistent.meter.log_failed();
             tracing::error!("the log failed, and is opened again: {why}");
             persistent.health.send_replace(Health::LogFailed { why: why.clone() });
-            let told = Told { identity, head: persistent.publisher.durable() };
+            let told = KnownLog { identity, head: persistent.publisher.durable() };
             match self.reopen(told, why).await {
                 Some(again) => opened = again,
                 None => break,
@@ -95,7 +95,7 @@ impl Driver {
 
     /// Opens the log again, as often as it takes; meanwhile every command is refused. `None` if
     /// the coordinator is to stop.
-    async fn reopen(&mut self, told: Told, mut why: String) -> Option<Opened> {
+    async fn reopen(&mut self, told: KnownLog, mut why: String) -> Option<Opened> {
         loop {
             let pause = tokio::time::sleep(REOPEN_AFTER);
             tokio::pin!(pause);

@@ -46,10 +46,10 @@ impl Removal {
 pub(crate) struct Sweeps {
     retention: Retention,
     not_before: Timestamp,
-    state: State,
+    state: SweepState,
 }
 
-enum State {
+enum SweepState {
     /// The next piece is due then.
     Due { at: Timestamp, payloads: bool },
     /// The log has a piece.
@@ -58,14 +58,14 @@ enum State {
 
 impl Sweeps {
     pub fn new(retention: Retention, now: Timestamp) -> Self {
-        Self { retention, not_before: now, state: State::Due { at: now, payloads: false } }
+        Self { retention, not_before: now, state: SweepState::Due { at: now, payloads: false } }
     }
 
     /// The time at which the next piece is due; `None` where nothing is ever removed, or a piece is
     /// under way.
     pub fn due(&self) -> Option<Timestamp> {
         match self.state {
-            State::Due { at, .. } if self.retention != Retention::FOR_EVER => {
+            SweepState::Due { at, .. } if self.retention != Retention::FOR_EVER => {
                 Some(at.max(self.not_before))
             }
             _ => None,
@@ -80,7 +80,7 @@ impl Sweeps {
     /// The piece that is due.
     pub fn next(&mut self, now: Reading) -> Option<Removal> {
         self.due().filter(|at| *at <= now.steady)?;
-        let State::Due { payloads, .. } = self.state else { return None };
+        let SweepState::Due { payloads, .. } = self.state else { return None };
         let earlier = now.steady.min(now.wall());
         let before = |kept: Duration| {
             let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
@@ -92,18 +92,18 @@ impl Sweeps {
             (_, _, None) => return None,
         };
         let payloads = matches!(removal, Removal::Payloads { .. });
-        self.state = State::Removing { payloads };
+        self.state = SweepState::Removing { payloads };
         Some(removal)
     }
 
     /// Takes the result of a piece; after one that found nothing, payloads or the next sweep follow.
     pub fn done(&mut self, removed: usize, now: Timestamp) {
-        let State::Removing { payloads } = self.state else { return };
+        let SweepState::Removing { payloads } = self.state else { return };
         let both = self.retention.payloads.is_some() && self.retention.history.is_some();
         self.state = match (removed, payloads) {
-            (1.., _) => State::Due { at: now + PAUSE, payloads },
-            (0, false) if both => State::Due { at: now, payloads: true },
-            (0, _) => State::Due { at: now + self.every(), payloads: false },
+            (1.., _) => SweepState::Due { at: now + PAUSE, payloads },
+            (0, false) if both => SweepState::Due { at: now, payloads: true },
+            (0, _) => SweepState::Due { at: now + self.every(), payloads: false },
         };
     }
 

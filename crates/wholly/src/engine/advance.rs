@@ -6,7 +6,7 @@ use wholly_core::wire::Call;
 use wholly_core::{Effect, Request, Timestamp, TransactionId};
 
 use super::keys::KeyState;
-use super::{Engine, Open, Part, Reply, Wait, Waiter};
+use super::{Engine, Open, OpenState, Reply, Wait, Waiter};
 use crate::outcome::AnyOutcome;
 use crate::participant::Attempt;
 
@@ -18,9 +18,9 @@ impl<W> Engine<W> {
         // INVARIANT: no effect and no reply before the last forced record is durable.
         let may_leave = self.commit.may_leave(&open.entries);
         let settled = match &open.part {
-            Part::Live(transaction) => transaction.is_settled(),
-            Part::Unusable => false,
-            Part::Ended => true,
+            OpenState::Live(transaction) => transaction.is_settled(),
+            OpenState::Unusable => false,
+            OpenState::Ended => true,
         };
         let mut retry = None;
         if may_leave {
@@ -37,7 +37,7 @@ impl<W> Engine<W> {
     fn send_outstanding(&mut self, id: TransactionId, now: Timestamp) -> Option<Timestamp> {
         let open = self.open.get_mut(&id)?;
         // INVARIANT: nothing leaves for what a restored copy holds until an operator says so.
-        let Open { part: Part::Live(transaction), quarantined: false, .. } = open else {
+        let Open { part: OpenState::Live(transaction), quarantined: false, .. } = open else {
             return None;
         };
         let mut retry: Option<Timestamp> = None;
@@ -84,8 +84,8 @@ impl<W> Engine<W> {
             return;
         }
         let outcome = match &open.part {
-            Part::Live(transaction) => AnyOutcome::of(id, transaction),
-            Part::Unusable | Part::Ended => AnyOutcome::Quarantined(id),
+            OpenState::Live(transaction) => AnyOutcome::of(id, transaction),
+            OpenState::Unusable | OpenState::Ended => AnyOutcome::Quarantined(id),
         };
         for Waiter { wait, to } in due {
             match wait {
@@ -106,7 +106,7 @@ impl<W> Engine<W> {
         if open.quarantined {
             self.settled_in_quarantine(id);
         }
-        if let Part::Live(transaction) = &open.part {
+        if let OpenState::Live(transaction) = &open.part {
             self.meter.ended(id, transaction, now);
         }
         if let Some(at) = open.wake {
@@ -139,8 +139,8 @@ impl<W> Open<W> {
     /// When the transaction aborts or turns back by itself, if it does.
     fn deadline(&self) -> Option<Timestamp> {
         match &self.part {
-            Part::Live(transaction) if !self.quarantined => transaction.turns_back_at(),
-            Part::Live(_) | Part::Unusable | Part::Ended => None,
+            OpenState::Live(transaction) if !self.quarantined => transaction.turns_back_at(),
+            OpenState::Live(_) | OpenState::Unusable | OpenState::Ended => None,
         }
     }
 

@@ -6,7 +6,7 @@
 use wholly_core::entry::EndedByHand;
 use wholly_core::{Name, Timestamp, TransactionId};
 
-use super::{Engine, Open, Part, Reply, Wait};
+use super::{Engine, Open, OpenState, Reply, Wait};
 use crate::error::EndError;
 use crate::log::listing::{Labels, Pattern, State};
 
@@ -26,14 +26,14 @@ impl<W> Engine<W> {
             Some(Open { quarantined: true, .. }) => {
                 return self.reply(to, Reply::NotEnded(EndError::Restored { id }));
             }
-            Some(Open { part: Part::Live(_), .. }) => {
+            Some(Open { part: OpenState::Live(_), .. }) => {
                 return self.reply(to, Reply::NotEnded(EndError::NotQuarantined { id }));
             }
             // Somebody was first.
-            Some(Open { part: Part::Ended, .. }) => {
+            Some(Open { part: OpenState::Ended, .. }) => {
                 return self.wait(id, Wait::Recorded, to, now);
             }
-            Some(Open { part: Part::Unusable, entries, .. }) => {
+            Some(Open { part: OpenState::Unusable, entries, .. }) => {
                 entries.sequence = entries.sequence.max(sequence);
                 entries.labels.clone().or_else(unknown)
             }
@@ -45,7 +45,7 @@ impl<W> Engine<W> {
         let by_hand = EndedByHand { at: now, reason };
         self.write_end(id, by_hand, Labels { stuck: false, ..labels }, now);
         if let Some(open) = self.open.get_mut(&id) {
-            open.part = Part::Ended;
+            open.part = OpenState::Ended;
         }
         self.note_quarantined(id, None);
         self.note_stuck(id, now);

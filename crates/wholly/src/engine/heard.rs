@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use wholly_core::wire::Answer;
 use wholly_core::{BranchIndex, BranchName, Effect, LAST_ANSWERS_LIMIT, Timestamp, Transaction};
 
-use super::open::{Attempts, Open, Part};
+use super::open::{Attempts, Open, OpenState};
 use super::targets::Who;
 use super::{Answered, Engine};
 use crate::last_answer::{CallAttempts, LastAnswer};
@@ -25,7 +25,7 @@ const CAUSES_LIMIT: usize = 16;
 
 /// The causes for which each participant was asked again, and when they were told.
 #[derive(Default)]
-pub(super) struct Causes(FxHashMap<Who, Vec<(Cause, Told)>>);
+pub(super) struct Causes(FxHashMap<Who, Vec<(Cause, ToldCause)>>);
 
 /// A cause: answers alike but for their numbers and details.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ enum Cause {
     Other,
 }
 
-struct Told {
+struct ToldCause {
     at: Timestamp,
     /// How often it was not told since.
     untold: u64,
@@ -69,14 +69,14 @@ impl Causes {
         let at = answer.at;
         match causes.iter_mut().find(|(known, _)| *known == cause) {
             None => {
-                causes.push((cause, Told { at, untold: 0 }));
+                causes.push((cause, ToldCause { at, untold: 0 }));
                 Some(0)
             }
             Some((_, told)) if told.at.until(at) < INTERVAL => {
                 told.untold += 1;
                 None
             }
-            Some((_, told)) => Some(std::mem::replace(told, Told { at, untold: 0 }).untold),
+            Some((_, told)) => Some(std::mem::replace(told, ToldCause { at, untold: 0 }).untold),
         }
     }
 }
@@ -95,7 +95,7 @@ impl<W> Engine<W> {
         }
         // A refusal that may be obeyed ends the branch, and is recorded.
         let is_vote = matches!(answer, Answer::Refused { .. }) && operation.is_first_phase();
-        if let Part::Live(transaction) = &open.part
+        if let OpenState::Live(transaction) = &open.part
             && !is_vote
             && let Some(untold) = self.causes.count(who, &heard)
         {
@@ -145,7 +145,7 @@ impl<W> Open<W> {
     /// as they are recorded.
     pub(super) fn last_answers(&self, now: Timestamp) -> String {
         let mut text = String::new();
-        let Part::Live(transaction) = &self.part else { return text };
+        let OpenState::Live(transaction) = &self.part else { return text };
         if transaction.turns_back_at().is_none_or(|at| now < at) {
             return text;
         }

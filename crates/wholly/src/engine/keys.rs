@@ -5,7 +5,7 @@
 
 use wholly_core::{Key, Timestamp, TransactionId};
 
-use super::{Engine, NewTransaction, Part, Reply, Wait};
+use super::{Engine, NewTransaction, OpenState, Reply, Wait};
 use crate::error::SubmitError;
 use crate::log::ReadError;
 use crate::outcome::AnyOutcome;
@@ -156,9 +156,9 @@ impl<W> Engine<W> {
 
     fn is_same(&self, id: TransactionId, submission: &NewTransaction) -> bool {
         match self.open.get(&id).map(|open| &open.part) {
-            Some(Part::Live(transaction)) => submission.proposal.is_same_as(transaction, true),
+            Some(OpenState::Live(transaction)) => submission.proposal.is_same_as(transaction, true),
             // What cannot be read cannot be compared; the client learns its id and its state.
-            Some(Part::Unusable | Part::Ended) | None => true,
+            Some(OpenState::Unusable | OpenState::Ended) | None => true,
         }
     }
 }

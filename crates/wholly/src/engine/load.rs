@@ -6,7 +6,7 @@ use wholly_core::{Timestamp, TransactionId};
 
 use super::keys::KeyState;
 use super::unloaded::{Debt, Waiting};
-use super::{Engine, Input, Part, Reply, Wait, Waiter};
+use super::{Engine, Input, OpenState, Reply, Wait, Waiter};
 use crate::error::SubmitError;
 use crate::log::ReadError;
 use crate::replay::FoldedTransaction;
@@ -214,9 +214,9 @@ impl<W> Engine<W> {
     fn may_yield(&self, id: TransactionId) -> bool {
         let Some(open) = self.open.get(&id) else { return false };
         match &open.part {
-            Part::Live(transaction) => open.stuck || self.awaits_unregistered(transaction),
+            OpenState::Live(transaction) => open.stuck || self.awaits_unregistered(transaction),
             // It takes next to nothing, and why it was quarantined is known here alone.
-            Part::Unusable | Part::Ended => false,
+            OpenState::Unusable | OpenState::Ended => false,
         }
     }
 

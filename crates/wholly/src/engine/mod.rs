@@ -81,7 +81,7 @@ use group_commit::{Entries, GroupCommit};
 use heard::Causes;
 use keys::KeyState;
 use oldest::Oldest;
-use open::{Attempts, Open, Part, Waiter};
+use open::{Attempts, Open, OpenState, Waiter};
 use room::Room;
 use targets::Targets;
 use unloaded::Unloaded;
@@ -259,7 +259,7 @@ impl<W> Engine<W> {
     fn in_memory(&self, id: TransactionId) -> InMemory {
         let is_unloaded = self.unloaded.has(id);
         match self.open.get(&id) {
-            Some(open @ Open { part: Part::Live(transaction), quarantined: false, .. }) => {
+            Some(open @ Open { part: OpenState::Live(transaction), quarantined: false, .. }) => {
                 let attempts = self.attempts_at(open, transaction);
                 InMemory { awaiting: self.awaiting(transaction), attempts, is_unloaded }
             }
@@ -298,7 +298,7 @@ impl<W> Engine<W> {
     fn give_up_calls_of(&mut self, target: &Target, now: Timestamp) {
         let mut lost = Vec::new();
         for (&transaction, open) in &self.open {
-            let Part::Live(of) = &open.part else { continue };
+            let OpenState::Live(of) = &open.part else { continue };
             for (branch, attempts) in (0..).zip(&open.attempts) {
                 if let Some(operation) = attempts.on_its_way
                     && of.target(branch).as_ref() == Some(target)
@@ -319,7 +319,7 @@ impl<W> Engine<W> {
     fn answered(&mut self, answered: Answered, now: Timestamp) {
         let Answered { transaction: id, branch, operation, ref answer, sent } = answered;
         let Some(open) = self.open.get_mut(&id) else { return };
-        let Part::Live(transaction) = &open.part else { return };
+        let OpenState::Live(transaction) = &open.part else { return };
         let Some(attempts) = open.attempts.get_mut(usize::from(branch)) else { return };
         if attempts.on_its_way != Some(operation) {
             return;
@@ -354,7 +354,7 @@ impl<W> Engine<W> {
     fn step(&mut self, id: TransactionId, input: &core::Input, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id).filter(|open| !open.quarantined) else { return };
         let last_answers = open.last_answers(now);
-        let Part::Live(transaction) = &mut open.part else { return };
+        let OpenState::Live(transaction) = &mut open.part else { return };
         match transaction.step(input, Now { at: now, last_answers: &last_answers }) {
             Ok(records) => self.record(id, records, now),
             Err(broken) => self.quarantine(id, &broken, now),
@@ -365,7 +365,7 @@ impl<W> Engine<W> {
     fn quarantine(&mut self, id: TransactionId, broken: &BrokenInvariant, now: Timestamp) {
         tracing::error!(transaction = %id, "{broken}; the transaction is quarantined");
         if let Some(open) = self.open.get_mut(&id) {
-            open.part = Part::Unusable;
+            open.part = OpenState::Unusable;
             self.note_quarantined(id, Some(&broken.to_string()));
         }
         self.count_owed(id);
@@ -387,7 +387,9 @@ impl<W> Engine<W> {
             Some(Open { quarantined: true, .. }) => {
                 return self.cancel_quarantined(id, reason, to, now);
             }
-            Some(Open { part: Part::Live(transaction), .. }) => transaction.cancel(reason, now),
+            Some(Open { part: OpenState::Live(transaction), .. }) => {
+                transaction.cancel(reason, now)
+            }
             Some(_) => return self.reply(to, Reply::NotCancelled(CancelError::Quarantined { id })),
             None => return self.reply(to, Reply::NotOpen),
         };
@@ -416,7 +418,7 @@ impl<W> Engine<W> {
         now: Timestamp,
     ) {
         let resolved = match self.open.get_mut(&id) {
-            Some(Open { part: Part::Live(transaction), quarantined, .. }) => {
+            Some(Open { part: OpenState::Live(transaction), quarantined, .. }) => {
                 // An index past the last branch is no branch.
                 let index = transaction.branch_named(branch).unwrap_or(core::BranchIndex::MAX);
                 match quarantined {
@@ -457,7 +459,7 @@ impl<W> Engine<W> {
 /// Whether a transaction is here that may still go either way.
 fn is_undecided<W>(open: &FxHashMap<TransactionId, Open<W>>, id: TransactionId) -> bool {
     match open.get(&id).map(|open| &open.part) {
-        Some(Part::Live(transaction)) => transaction.view().state.is_undecided(),
-        Some(Part::Unusable | Part::Ended) | None => false,
+        Some(OpenState::Live(transaction)) => transaction.view().state.is_undecided(),
+        Some(OpenState::Unusable | OpenState::Ended) | None => false,
     }
 }

@@ -12,7 +12,7 @@ use crate::outcome::AnyOutcome;
 
 /// A transaction that has not ended.
 pub(super) struct Open<W> {
-    pub(super) part: Part,
+    pub(super) part: OpenState,
     /// It came with a restored copy of the log: nothing happens to it until an operator says so.
     pub(super) quarantined: bool,
     pub(super) key: Option<Key>,
@@ -31,7 +31,7 @@ pub(super) struct Open<W> {
 }
 
 /// What the loop knows of an open transaction.
-pub(super) enum Part {
+pub(super) enum OpenState {
     Live(Transaction),
     /// Its records cannot be read or break a law: it is stuck, and nothing is sent.
     Unusable,
@@ -61,7 +61,7 @@ pub(super) struct Waiter<W> {
     pub(super) to: W,
 }
 
-impl Part {
+impl OpenState {
     pub(super) fn forces(&self, record: &Record) -> bool {
         match self {
             Self::Live(transaction) => transaction.forces(record),

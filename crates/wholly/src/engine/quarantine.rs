@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use wholly_core::{Input, Timestamp, TransactionId};
 
-use super::{Engine, Open, Part, Reply, Wait};
+use super::{Engine, Open, OpenState, Reply, Wait};
 use crate::error::{CancelError, ResolveError};
 
 /// What is shown of it.
@@ -21,10 +21,10 @@ pub(super) const WHY: &str = "it came with a restored copy of the log, and the o
 
 impl<W> Engine<W> {
     /// True if a transaction that the log had not settled came with a restored copy.
-    pub(super) fn is_from_copy(&self, id: TransactionId, part: &Part) -> bool {
+    pub(super) fn is_from_copy(&self, id: TransactionId, part: &OpenState) -> bool {
         let released = match part {
-            Part::Live(transaction) => transaction.released(),
-            Part::Unusable | Part::Ended => return false,
+            OpenState::Live(transaction) => transaction.released(),
+            OpenState::Unusable | OpenState::Ended => return false,
         };
         id.log() != self.identity && released != Some(self.identity)
     }
@@ -79,7 +79,7 @@ impl<W> Engine<W> {
         to: W,
         now: Timestamp,
     ) {
-        let Some(Open { part: Part::Live(transaction), .. }) = self.open.get(&id) else {
+        let Some(Open { part: OpenState::Live(transaction), .. }) = self.open.get(&id) else {
             return self.reply(to, Reply::NotCancelled(CancelError::Quarantined { id }));
         };
         // What cannot be aborted stays quarantined.
@@ -103,7 +103,7 @@ impl<W> Engine<W> {
             return Err(ResolveError::NotInFlight { id });
         };
         open.quarantined = false;
-        let Part::Live(transaction) = &mut open.part else {
+        let OpenState::Live(transaction) = &mut open.part else {
             return Err(ResolveError::Quarantined { id });
         };
         match transaction.release(identity, reason) {

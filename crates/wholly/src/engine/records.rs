@@ -5,7 +5,7 @@ use wholly_core::{Key, Record, Timestamp, TransactionId};
 
 use super::group_commit::Released;
 use super::keys::KeyState;
-use super::{Engine, Minted, Part, Progress, Reply};
+use super::{Engine, Minted, OpenState, Progress, Reply};
 use crate::log::Position;
 use crate::log::listing::Labels;
 
@@ -14,7 +14,8 @@ impl<W> Engine<W> {
     pub(super) fn record(&mut self, id: TransactionId, records: Vec<Record>, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id).filter(|_| !records.is_empty()) else { return };
         let forced = records.iter().any(|record| open.part.forces(record));
-        if let (Part::Live(transaction), Some(labels)) = (&open.part, &mut open.entries.labels) {
+        if let (OpenState::Live(transaction), Some(labels)) = (&open.part, &mut open.entries.labels)
+        {
             labels.update(transaction);
         }
         self.commit.record(id, open.key.as_ref(), &mut open.entries, records, forced, now);

@@ -17,7 +17,7 @@ use super::room::{Permit, Room};
 use super::stuck::stuck_since;
 use super::targets::Targets;
 use super::unloaded::Unloaded;
-use super::{Engine, NewTransaction, Open, Outputs, Part, Random, Terms, Wait};
+use super::{Engine, NewTransaction, Open, OpenState, Outputs, Random, Terms, Wait};
 use crate::Settings;
 use crate::log::Position;
 use crate::log::listing::Labels;
@@ -92,17 +92,17 @@ impl<W> Engine<W> {
         let (part, stuck) = match (known, wrong) {
             (Some(Replayed { transaction, history, .. }), None) => {
                 let stuck = transaction.is_stuck().then(|| stuck_since(&history)).flatten();
-                (Part::Live(transaction), stuck)
+                (OpenState::Live(transaction), stuck)
             }
             // The log did not know that it has ended; it is let go as soon as it is looked at.
-            (_, Some(ReplayError::Ended(_))) => (Part::Ended, None),
+            (_, Some(ReplayError::Ended(_))) => (OpenState::Ended, None),
             (_, wrong) => {
                 let error = wrong.unwrap_or(ReplayError::NoStart);
                 // What its records say is not for the messages: it may be a payload.
                 let why = error.kind();
                 tracing::error!(transaction = %id, "{why}; the transaction is quarantined");
                 self.note_quarantined(id, Some(&error.to_string()));
-                (Part::Unusable, Some(now))
+                (OpenState::Unusable, Some(now))
             }
         };
         let came_meanwhile = self.is_found(id, key.as_ref());

@@ -13,7 +13,7 @@
 use wholly_core::{Proposal, Timestamp, TransactionId};
 
 use super::targets::Who;
-use super::{Attempts, Engine, Open, Part};
+use super::{Attempts, Engine, Open, OpenState};
 use crate::error::SubmitError;
 
 /// The bytes of a transaction beside its payloads.
@@ -142,8 +142,8 @@ impl<W> Engine<W> {
 impl<W> Open<W> {
     fn bytes(&self) -> usize {
         let held = match &self.part {
-            Part::Live(transaction) => transaction.memory_bytes(),
-            Part::Unusable | Part::Ended => 0,
+            OpenState::Live(transaction) => transaction.memory_bytes(),
+            OpenState::Unusable | OpenState::Ended => 0,
         };
         OWN_BYTES + self.attempts.len() * BRANCH_BYTES + held
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use wholly_core::entry::Timed;
 use wholly_core::{Target, Timestamp, Transaction, TransactionId};
 
-use super::{Engine, Part};
+use super::{Engine, OpenState};
 
 /// A transaction became stuck, at this time, or no longer is.
 pub(crate) type StuckChange = (TransactionId, Option<Timestamp>);
@@ -46,9 +46,9 @@ impl<W> Engine<W> {
     pub fn may_settle(&self) -> bool {
         self.open.values().any(|open| match &open.part {
             _ if open.stuck => false,
-            Part::Live(transaction) => !self.awaits_unregistered(transaction),
-            Part::Unusable => false,
-            Part::Ended => true,
+            OpenState::Live(transaction) => !self.awaits_unregistered(transaction),
+            OpenState::Unusable => false,
+            OpenState::Ended => true,
         })
     }
 
@@ -63,7 +63,7 @@ impl<W> Engine<W> {
     pub fn waited_for(&self) -> BTreeMap<Target, usize> {
         let mut waiting = BTreeMap::new();
         for open in self.open.values().filter(|open| !open.quarantined) {
-            let Part::Live(transaction) = &open.part else { continue };
+            let OpenState::Live(transaction) = &open.part else { continue };
             for target in self.awaiting(transaction) {
                 *waiting.entry(target).or_default() += 1;
             }
@@ -78,7 +78,7 @@ impl<W> Engine<W> {
     }
 }
 
-impl Part {
+impl OpenState {
     pub(super) fn is_stuck(&self) -> bool {
         match self {
             Self::Live(transaction) => transaction.is_stuck() && !transaction.is_settled(),

@@ -11,7 +11,7 @@ use super::keys::KeyState;
 use super::other_key::OtherKey;
 use super::room::{Permit, needed};
 use super::targets::{Targets, Who};
-use super::{Attempts, Engine, Entries, Open, Part, Reply, Waiter};
+use super::{Attempts, Engine, Entries, Open, OpenState, Reply, Waiter};
 use crate::Settings;
 use crate::error::SubmitError;
 use crate::log::listing::Labels;
@@ -80,7 +80,7 @@ impl<W> Engine<W> {
             self.keys.insert(key, KeyState::Open(id));
         }
         self.meter.begun(&transaction);
-        let open = Open::new(Part::Live(transaction), key, &mut self.targets);
+        let open = Open::new(OpenState::Live(transaction), key, &mut self.targets);
         self.keep(id, open);
         self.record(id, vec![started], now);
         // What a saga's first steps are given may not resolve.
@@ -97,17 +97,17 @@ impl<W> Engine<W> {
 }
 
 impl<W> Open<W> {
-    pub(super) fn new(part: Part, key: Option<Key>, targets: &mut Targets) -> Self {
+    pub(super) fn new(part: OpenState, key: Option<Key>, targets: &mut Targets) -> Self {
         let attempts = match &part {
-            Part::Live(transaction) => {
+            OpenState::Live(transaction) => {
                 let parts = transaction.parts();
                 parts.map(|part| Attempts::at(targets.who(part.target))).collect()
             }
-            Part::Unusable | Part::Ended => Vec::new(),
+            OpenState::Unusable | OpenState::Ended => Vec::new(),
         };
         let labels = match &part {
-            Part::Live(transaction) => Some(Labels::of(transaction)),
-            Part::Unusable | Part::Ended => None,
+            OpenState::Live(transaction) => Some(Labels::of(transaction)),
+            OpenState::Unusable | OpenState::Ended => None,
         };
         Self {
             part,

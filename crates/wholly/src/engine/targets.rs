@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use rustc_hash::FxHashMap;
 use wholly_core::{Target, Timestamp, Transaction, TransactionId};
 
-use super::{Engine, Open, Part};
+use super::{Engine, Open, OpenState};
 use crate::Settings;
 use crate::error::SubmitError;
 use crate::last_answer::LastAnswer;
@@ -58,11 +58,11 @@ pub(super) struct Who(u32);
 pub(super) struct Targets {
     /// Hashed fast: the configuration names them.
     places: FxHashMap<Target, Who>,
-    known: Vec<Known>,
+    known: Vec<TargetEntry>,
 }
 
 #[derive(Default)]
-struct Known {
+struct TargetEntry {
     /// If it is here.
     terms: Option<Terms>,
     /// For how many transactions it is waited for.
@@ -90,7 +90,7 @@ impl Targets {
     pub fn who(&mut self, target: Target) -> Who {
         let known = &mut self.known;
         *self.places.entry(target).or_insert_with(|| {
-            known.push(Known::default());
+            known.push(TargetEntry::default());
             Who((known.len() - 1) as u32)
         })
     }
@@ -115,7 +115,7 @@ impl Targets {
         settings: &Settings,
         share_bytes: usize,
     ) -> Result<(), SubmitError> {
-        let Some((&Known { owes: owed, owed_bytes, .. }, terms)) = self.find(target) else {
+        let Some((&TargetEntry { owes: owed, owed_bytes, .. }, terms)) = self.find(target) else {
             return Ok(());
         };
         let target = || target.clone();
@@ -139,7 +139,7 @@ impl Targets {
     }
 
     /// Who is here by that name, and on which terms.
-    fn find(&self, target: &Target) -> Option<(&Known, Terms)> {
+    fn find(&self, target: &Target) -> Option<(&TargetEntry, Terms)> {
         let &Who(place) = self.places.get(target)?;
         let known = &self.known[place as usize];
         Some((known, known.terms?))
@@ -163,7 +163,7 @@ impl Targets {
     }
 }
 
-impl Known {
+impl TargetEntry {
     fn show(&self) {
         self.shown.store(self.owes as u64, Relaxed);
     }
@@ -183,8 +183,8 @@ impl<W> Engine<W> {
 impl<W> Open<W> {
     fn count_owed(&mut self, targets: &mut Targets) {
         let live = match &self.part {
-            Part::Live(transaction) if !self.quarantined => Some(transaction),
-            Part::Live(_) | Part::Unusable | Part::Ended => None,
+            OpenState::Live(transaction) if !self.quarantined => Some(transaction),
+            OpenState::Live(_) | OpenState::Unusable | OpenState::Ended => None,
         };
         // In the order of the branches or steps.
         let effects = live.into_iter().flat_map(Transaction::effects);
@@ -218,7 +218,7 @@ impl<W> Engine<W> {
         }
         for (target, &Who(place)) in &self.targets.places {
             let owes = |open: &&Open<W>| match &open.part {
-                Part::Live(of) if !open.quarantined => {
+                OpenState::Live(of) if !open.quarantined => {
                     of.effects().any(|effect| of.target(effect.branch).as_ref() == Some(target))
                 }
                 _ => false,
@@ -226,7 +226,7 @@ impl<W> Engine<W> {
             let bytes = self.open.values().filter(owes).map(|open| open.permit.bytes);
             let bytes = bytes.chain(self.unloaded.owed_by(Who(place)));
             let owed = bytes.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
-            let Known { owes, owed_bytes, .. } = self.targets.known[place as usize];
+            let TargetEntry { owes, owed_bytes, .. } = self.targets.known[place as usize];
             if owed != (owes, owed_bytes) {
                 let counted = (owes, owed_bytes);
                 wrong.push(format!("{target} owes {owed:?} (bytes), and {counted:?} are counted"));

@@ -26,9 +26,9 @@ use wholly_core::wire::{Answer, cut};
 /// assert_eq!(charge("0").unwrap_err().to_string(), "refused: nothing to charge");
 /// ```
 // Not a `std::error::Error` itself: it could not then be made of every one.
-pub struct StepError(Kind);
+pub struct StepError(StepErrorKind);
 
-enum Kind {
+enum StepErrorKind {
     Refused(String),
     Stuck(String),
     Unknown(String),
@@ -38,34 +38,34 @@ impl StepError {
     /// The step was not done, and will not be: the saga turns back. After the pivot there is no way
     /// back, and an undo cannot be refused: they are asked again.
     pub fn refused(reason: impl Into<String>) -> Self {
-        Self(Kind::Refused(reason.into()))
+        Self(StepErrorKind::Refused(reason.into()))
     }
 
     /// It cannot be done, and asking again will not mend that: an operator has to look. The saga is
     /// shown as stuck at once. The step is asked again all the same, for a new version of the
     /// program may know what to do.
     pub fn stuck(reason: impl Into<String>) -> Self {
-        Self(Kind::Stuck(reason.into()))
+        Self(StepErrorKind::Stuck(reason.into()))
     }
 
     /// It may have been done, and it may not; what `?` makes of an error.
     pub fn unknown(reason: impl Into<String>) -> Self {
-        Self(Kind::Unknown(reason.into()))
+        Self(StepErrorKind::Unknown(reason.into()))
     }
 
     /// What it is to an action.
     pub(super) fn into_answer(self) -> Answer {
         match self.0 {
-            Kind::Refused(reason) => Answer::refused(reason),
-            Kind::Stuck(reason) => Answer::Stuck { reason: cut(reason) },
-            Kind::Unknown(reason) => Answer::unknown(reason),
+            StepErrorKind::Refused(reason) => Answer::refused(reason),
+            StepErrorKind::Stuck(reason) => Answer::Stuck { reason: cut(reason) },
+            StepErrorKind::Unknown(reason) => Answer::unknown(reason),
         }
     }
 
     /// What it is to a compensation, which cannot be refused.
     pub(super) fn into_answer_to_undo(self) -> Answer {
         match self.0 {
-            Kind::Refused(reason) => {
+            StepErrorKind::Refused(reason) => {
                 Answer::unknown(format!("an undo cannot be refused, and this was: {reason}"))
             }
             _ => self.into_answer(),
@@ -89,9 +89,9 @@ impl<E: Error> From<E> for StepError {
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Refused(reason) => write!(f, "refused: {reason}"),
-            Kind::Stuck(reason) => write!(f, "stuck: {reason}"),
-            Kind::Unknown(reason) => write!(f, "unknown: {reason}"),
+            StepErrorKind::Refused(reason) => write!(f, "refused: {reason}"),
+            StepErrorKind::Stuck(reason) => write!(f, "stuck: {reason}"),
+            StepErrorKind::Unknown(reason) => write!(f, "unknown: {reason}"),
         }
     }
 }

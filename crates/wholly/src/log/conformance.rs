@@ -9,8 +9,8 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use super::listing::{Labels, Pattern, Query, State};
 use super::{
-    AppendError, Entry, Log, LogReader, Lsn, OpenError, OpenLog, PlacedEntry, Position,
-    StoredEntry, StoredTransaction, Told, first_unsettled,
+    AppendError, Entry, KnownLog, Log, LogReader, Lsn, OpenError, OpenLog, PlacedEntry, Position,
+    StoredEntry, StoredTransaction, first_unsettled,
 };
 
 /// Checks that a log keeps every law of [`crate::log`]. `make` gives a new, empty log each time.
@@ -97,15 +97,15 @@ fn opening_again_finds_what_landed(log: &dyn Log) {
 fn what_is_opened_again_is_the_same_log(log: &dyn Log) {
     let mut open = opened(log);
     append(&mut open, &[start(1)]);
-    let told = Told { identity: open.identity, head: open.head };
+    let told = KnownLog { identity: open.identity, head: open.head };
     drop(open);
-    let refused = |told: Told| match log.reopen(told) {
+    let refused = |told: KnownLog| match log.reopen(told) {
         Err(OpenError::Changed { .. }) => {}
         Err(error) => panic!("reopening another log: {error}"),
         Ok(_) => panic!("a log is reopened as the same log, or not at all: {told:?}"),
     };
-    refused(Told { identity: LogId::from_bits(told.identity.to_bits() ^ 1), ..told });
-    refused(Told { head: told.head.next(), ..told });
+    refused(KnownLog { identity: LogId::from_bits(told.identity.to_bits() ^ 1), ..told });
+    refused(KnownLog { head: told.head.next(), ..told });
     let mut again = log.reopen(told).unwrap_or_else(|error| panic!("it opens again: {error}"));
     assert_eq!(again.identity, told.identity, "a log is reopened as the same log");
     assert_eq!((again.head, listed(&again)), (told.head, vec![id(1)]));

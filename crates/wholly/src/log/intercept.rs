@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wholly_core::Timestamp;
 
 use super::{
-    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Told, WithoutPayloads,
+    AppendError, Entry, KnownLog, Log, LogWriter, OpenError, OpenLog, Position, WithoutPayloads,
     Written,
 };
 
@@ -42,7 +42,7 @@ impl<L: Log> Log for Intercepted<L> {
         Ok(self.intercepted(self.inner.open()?))
     }
 
-    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+    fn reopen(&self, told: KnownLog) -> Result<OpenLog, OpenError> {
         Ok(self.intercepted(self.inner.reopen(told)?))
     }
 }

@@ -12,8 +12,8 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 use super::listing::{Cursor, Labels, Page, Query, Row};
 use super::maintenance::Maintenance;
 use super::{
-    AppendError, DamageRegister, Entry, Log, LogReader, LogWriter, Lsn, OpenError, OpenLog,
-    PlacedEntry, Position, ReadError, StoredEntry, StoredTransaction, Told, WithoutPayloads,
+    AppendError, DamageRegister, Entry, KnownLog, Log, LogReader, LogWriter, Lsn, OpenError,
+    OpenLog, PlacedEntry, Position, ReadError, StoredEntry, StoredTransaction, WithoutPayloads,
     Written, as_many_as_fit,
 };
 
@@ -172,7 +172,7 @@ impl Log for MemoryLog {
         })
     }
 
-    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+    fn reopen(&self, told: KnownLog) -> Result<OpenLog, OpenError> {
         let head = {
             let mut contents = lock(&self.contents);
             contents.make_durable();

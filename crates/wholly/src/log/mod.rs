@@ -61,7 +61,7 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`OpenError`]: also where this is another log, or lost what was told. It is unharmed.
-    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError>;
+    fn reopen(&self, told: KnownLog) -> Result<OpenLog, OpenError>;
 }
 
 /// A log of any kind, behind a pointer.
@@ -70,21 +70,21 @@ impl<L: Log + ?Sized> Log for Arc<L> {
         L::open(self)
     }
 
-    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+    fn reopen(&self, told: KnownLog) -> Result<OpenLog, OpenError> {
         L::reopen(self, told)
     }
 }
 
 /// What a coordinator knows of the log that it had open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct KnownLog {
     /// The log's identity.
     pub identity: LogId,
     /// The last batch that was told to be durable.
     pub head: Position,
 }
 
-impl Told {
+impl KnownLog {
     /// Makes sure that a log with this identity and this head is the one that was open.
     ///
     /// # Errors

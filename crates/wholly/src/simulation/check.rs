@@ -7,7 +7,7 @@ use wholly_core::{Key, Record, State, Transaction, TransactionId, saga};
 
 use super::clients::Told;
 use super::definitions;
-use super::ledger::Row;
+use super::ledger::BarrierRow;
 use super::participants::Held;
 use super::world::World;
 use super::wrong::{Check, Wrong, ensure};
@@ -121,7 +121,7 @@ impl World {
             }
         }
         for (id, saga) in &self.ledger.sagas {
-            let untouched = saga.steps.iter().all(|step| step.row == Row::None);
+            let untouched = saga.steps.iter().all(|step| step.row == BarrierRow::None);
             ensure(known.contains(id) || untouched || is_lost(id), Check::Orphan, || {
                 format!("steps of {id} have run")
             })?;

@@ -12,7 +12,7 @@ use wholly_core::{
 use super::definitions;
 use super::planted::Bug;
 use super::restored::PERSON;
-use super::world::{Caller, Event, PARTICIPANTS, World, connection_broke};
+use super::world::{Caller, PARTICIPANTS, World, WorldEvent, connection_broke};
 use super::wrong::{Check, Wrong, ensure};
 use crate::engine::{Input, NewTransaction, Random, Reply, Wait};
 use crate::outcome::AnyOutcome;
@@ -244,7 +244,7 @@ impl World {
         }
         self.clients[who].doing = next;
         let pause = 1 + self.below(500);
-        self.at(pause, Event::Client(who));
+        self.at(pause, WorldEvent::Client(who));
     }
 
     fn after_hearing(&mut self, id: TransactionId, settled: bool) -> Doing {

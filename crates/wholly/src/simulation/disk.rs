@@ -3,7 +3,7 @@
 use wholly_core::Record;
 
 use super::planted::Bug;
-use super::world::{Event, World};
+use super::world::{World, WorldEvent};
 use super::wrong::{Check, Wrong};
 use crate::engine::{Batch, Input, PendingEntry};
 use crate::log::{AppendError, Entry, Log, Position};
@@ -101,7 +101,7 @@ impl World {
         }
         self.reads_break(incarnation.reads);
         let after = self.below(1_000);
-        self.at(after, Event::StartCoordinator);
+        self.at(after, WorldEvent::StartCoordinator);
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Ledger {
 pub struct Saga {
     pub graph: Arc<Graph>,
     pub input: Payload,
-    pub steps: Vec<Step>,
+    pub steps: Vec<StepTruth>,
     /// As far as the log holds it for good.
     pub started: bool,
     pub turned_back: bool,
@@ -32,9 +32,9 @@ pub struct Saga {
 
 /// The true course of a step.
 #[derive(Default)]
-pub struct Step {
+pub struct StepTruth {
     /// Its participant's knowledge of it.
-    pub row: Row,
+    pub row: BarrierRow,
     /// The number of effects of its action, and of its compensation.
     pub done: u32,
     pub undone: u32,
@@ -63,7 +63,7 @@ pub struct Step {
 
 /// A participant's row of a step, by the rules of the barrier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Row {
+pub enum BarrierRow {
     #[default]
     None,
     Done,
@@ -81,7 +81,7 @@ impl Ledger {
         records: &[(wholly_core::Timestamp, AnyRecord)],
     ) {
         if let Some((_, AnyRecord::Saga(Record::Started(started)))) = records.first() {
-            let steps = started.saga.steps().map(|_| Step::default()).collect();
+            let steps = started.saga.steps().map(|_| StepTruth::default()).collect();
             let (graph, input) = (started.saga.clone(), started.input.clone());
             let saga =
                 Saga { graph, input, steps, started: false, turned_back: false, settled: false };
@@ -234,7 +234,7 @@ impl Saga {
     /// Nothing is left to take back of a step.
     pub fn check_over(&self, index: StepIndex, check: Check) -> Result<(), Wrong> {
         ensure(needs_none(&self.graph, index) || self.is_over(index), check, || {
-            let Step { row, attempts, .. } = &self.steps[usize::from(index)];
+            let StepTruth { row, attempts, .. } = &self.steps[usize::from(index)];
             format!("the step {index} is {row:?} at its participant after {attempts} attempts")
         })
     }
@@ -242,11 +242,11 @@ impl Saga {
     fn is_over(&self, index: StepIndex) -> bool {
         let step = &self.steps[usize::from(index)];
         match step.row {
-            Row::Compensated | Row::Empty | Row::Refused => true,
-            Row::Done => false,
+            BarrierRow::Compensated | BarrierRow::Empty | BarrierRow::Refused => true,
+            BarrierRow::Done => false,
             // A participant may forget its refusal; the only attempt proves it.
-            Row::None if step.refused_at_first.is_some() && step.attempts == 1 => true,
-            Row::None => !step.begun && step.attempts == 0,
+            BarrierRow::None if step.refused_at_first.is_some() && step.attempts == 1 => true,
+            BarrierRow::None => !step.begun && step.attempts == 0,
         }
     }
 
@@ -267,7 +267,7 @@ impl Saga {
         Ok(())
     }
 
-    pub fn pivot(&self) -> Option<(StepIndex, &Step)> {
+    pub fn pivot(&self) -> Option<(StepIndex, &StepTruth)> {
         let mut nodes = (0..).zip(self.graph.nodes());
         let (index, _) = nodes.find(|(_, node)| node.side == Side::Pivot)?;
         Some((index, &self.steps[usize::from(index)]))

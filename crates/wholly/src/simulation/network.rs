@@ -10,7 +10,7 @@ use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{Record, Target, TransactionId, entry, two_phase};
 
 use super::participants::Participant;
-use super::world::{Event, World};
+use super::world::{World, WorldEvent};
 use crate::participant::{Answered, Attempt};
 
 /// Every attempt that was ever made.
@@ -64,9 +64,9 @@ impl World {
         self.attempts.made.insert(number, Made { call, who, branch, incarnation, ended: false });
         self.attempts.waiting += 1;
         if never_leaves {
-            return self.at(1, Event::Reply(number, Answer::Done));
+            return self.at(1, WorldEvent::Reply(number, Answer::Done));
         }
-        self.at(timeout, Event::TimeOut(number));
+        self.at(timeout, WorldEvent::TimeOut(number));
         if self.finds_no_address(who, number) {
             return;
         }
@@ -93,7 +93,7 @@ impl World {
         };
         self.seen.unresolved_names += u64::from(name_fails);
         self.seen.calls_to_old_addresses += u64::from(!name_fails);
-        self.at(after, Event::Reply(number, Answer::unknown(why)));
+        self.at(after, WorldEvent::Reply(number, Answer::unknown(why)));
         true
     }
 
@@ -110,7 +110,7 @@ impl World {
         let slow = faulty && self.chance(8);
         let delay = self.below(if slow { 6_000 } else { 20 });
         self.attempts.on_the_network += 1;
-        self.at(delay, Event::Deliver(number));
+        self.at(delay, WorldEvent::Deliver(number));
     }
 
     /// A request arrives at its participant.
@@ -140,7 +140,7 @@ impl World {
             return;
         }
         let delay = self.below(20);
-        self.at(delay, Event::Reply(number, answer));
+        self.at(delay, WorldEvent::Reply(number, answer));
     }
 
     pub fn answer_arrives(&mut self, number: u64, answer: Answer) {

@@ -11,7 +11,7 @@ use wholly_core::wire::{Answer, Call, Operation, compensation_payload};
 use wholly_core::{BranchName, Payload, Record as AnyRecord, TransactionId, entry};
 
 use super::definitions::needs_none;
-use super::ledger::{Saga, Step};
+use super::ledger::{Saga, StepTruth};
 use super::world::World;
 use super::wrong::{Check, Wrong};
 use super::{run, seeds};
@@ -297,8 +297,9 @@ impl Saga {
     /// The step in the mirrored place among those that are taken back.
     fn mirrored(&self, step: StepIndex) -> Option<StepIndex> {
         let steps = (0..).zip(&self.steps);
-        let is_taken_back =
-            |(index, step): &(StepIndex, &Step)| step.begun && !needs_none(&self.graph, *index);
+        let is_taken_back = |(index, step): &(StepIndex, &StepTruth)| {
+            step.begun && !needs_none(&self.graph, *index)
+        };
         let taken_back: Vec<_> = steps.filter(is_taken_back).map(|(index, _)| index).collect();
         let nth = taken_back.iter().position(|&other| other == step)?;
         taken_back.iter().rev().nth(nth).copied()

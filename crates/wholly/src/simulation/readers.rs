@@ -8,7 +8,7 @@ use wholly_core::{Record, TransactionId};
 
 use super::clients::Told;
 use super::planted::Bug;
-use super::world::{Caller, Event, World, connection_broke};
+use super::world::{Caller, World, WorldEvent, connection_broke};
 use super::wrong::{Check, Wrong, ensure};
 use crate::engine::{Progress, Reply};
 use crate::log::Position;
@@ -56,7 +56,7 @@ impl World {
         incarnation.reads.push(read);
         self.seen.reads_that_waited += 1;
         let (after, incarnation) = (self.below(5), self.incarnations);
-        self.at(after, Event::FlushWanted { incarnation, position: begun.recorded });
+        self.at(after, WorldEvent::FlushWanted { incarnation, position: begun.recorded });
     }
 
     /// The loop sees that a read waits.
@@ -78,7 +78,7 @@ impl World {
 
     fn let_read(&mut self, read: Read) {
         let (after, incarnation) = (self.below(3), self.incarnations);
-        self.at(after, Event::Read { incarnation, read });
+        self.at(after, WorldEvent::Read { incarnation, read });
     }
 
     /// Breaks the reads that wait for a failed log: what it had taken may never be durable.

@@ -17,12 +17,12 @@ use wholly_core::{
     BranchName, Ended, LogId, Protocol as _, Record, State, Transaction, TransactionId,
 };
 
-use super::ledger::{Ledger, Row, Saga, Step};
+use super::ledger::{BarrierRow, Ledger, Saga, StepTruth};
 use super::participants::Held;
 use super::planted::Bug;
 use super::seen::Seen;
 use super::storage::Storage;
-use super::world::{Event, World};
+use super::world::{World, WorldEvent};
 use super::wrong::{Check, Wrong, ensure};
 use crate::engine::{Input, Minted};
 use crate::log::listing::Query;
@@ -49,8 +49,8 @@ impl World {
         if self.chance(30) {
             let backup = self.below(faults_for / 2);
             let lost = backup + self.below(faults_for / 4);
-            self.at(backup, Event::Backup);
-            self.at(lost, Event::Lost);
+            self.at(backup, WorldEvent::Backup);
+            self.at(lost, WorldEvent::Lost);
         }
     }
 
@@ -73,7 +73,7 @@ impl World {
         self.told.retain(|id, _| is_settled(id));
         self.keys.retain(|_, id| known.contains_key(id));
         self.ledger.go_back(&known, self.incarnations);
-        self.at(QUIET, Event::Operator);
+        self.at(QUIET, WorldEvent::Operator);
     }
 
     /// True if the copy must do nothing for a transaction.
@@ -94,12 +94,12 @@ impl World {
             Some(incarnation) => {
                 first_unsettled(&*incarnation.reader, usize::MAX).expect("the log is readable")
             }
-            None => return self.at(ROUNDS, Event::Operator),
+            None => return self.at(ROUNDS, WorldEvent::Operator),
         };
         let held: Vec<_> =
             unsettled.iter().map(|stored| stored.id).filter(|id| self.is_held(*id)).collect();
         if !held.is_empty() {
-            self.at(ROUNDS, Event::Operator);
+            self.at(ROUNDS, WorldEvent::Operator);
         }
         for id in held {
             match self.transaction(id) {
@@ -147,11 +147,13 @@ impl World {
             .map(|effect| effect.branch)
             .collect();
         let step = |index: u16| &really.steps[usize::from(index)];
-        let has_run = |index: u16| step(index).row == Row::Done;
+        let has_run = |index: u16| step(index).row == BarrierRow::Done;
         let done =
             actions.iter().find(|index| has_run(**index) && really.behind(**index).any(has_run));
-        let taken_back =
-            really.steps.iter().any(|step| matches!(step.row, Row::Compensated | Row::Empty));
+        let taken_back = really
+            .steps
+            .iter()
+            .any(|step| matches!(step.row, BarrierRow::Compensated | BarrierRow::Empty));
         let pivot = really.pivot().filter(|(pivot, _)| actions.contains(pivot));
         let named = |index| really.graph.step(index).map(|(step, _)| step.name.clone().into());
         match (done, pivot) {
@@ -204,27 +206,27 @@ impl World {
 }
 
 /// A transaction as the copy knows it.
-pub struct Known {
+pub struct KnownFromCopy {
     settled: bool,
     records: Vec<Record>,
 }
 
-fn known(log: &MemoryLog) -> BTreeMap<TransactionId, Known> {
+fn known(log: &MemoryLog) -> BTreeMap<TransactionId, KnownFromCopy> {
     let open = log.open().expect("the log opens");
     let listed = open.reader.list(&Query::newest(usize::MAX)).expect("the log is readable");
-    let known = |id: TransactionId| -> Option<Known> {
+    let known = |id: TransactionId| -> Option<KnownFromCopy> {
         let stored: StoredTransaction = open.reader.history(id).ok()??;
         let replayed = replay(&stored).ok()?;
         let settled = replayed.transaction.is_settled();
         let records = replayed.history.into_iter().map(|(_, record)| record).collect();
-        Some(Known { settled, records })
+        Some(KnownFromCopy { settled, records })
     };
     listed.rows.iter().filter_map(|row| Some((row.id, known(row.id)?))).collect()
 }
 
 impl Ledger {
     /// Makes durable only what the copy knows; effects at participants stay.
-    fn go_back(&mut self, known: &BTreeMap<TransactionId, Known>, incarnation: u64) {
+    fn go_back(&mut self, known: &BTreeMap<TransactionId, KnownFromCopy>, incarnation: u64) {
         for (id, saga) in &mut self.sagas {
             saga.go_back(known.get(id).map_or(&[], |known| &known.records), incarnation);
         }
@@ -235,7 +237,7 @@ impl Saga {
     fn go_back(&mut self, records: &[Record], incarnation: u64) {
         (self.started, self.turned_back, self.settled) = (false, false, false);
         for step in &mut self.steps {
-            *step = Step {
+            *step = StepTruth {
                 begun: false,
                 ahead: false,
                 lost: false,

@@ -6,7 +6,7 @@ use wholly_core::wire::{Call, CompensationPayload, Operation};
 use wholly_core::{Record, two_phase};
 
 use super::definitions::must_be_durable;
-use super::ledger::{Saga, Step};
+use super::ledger::{Saga, StepTruth};
 use super::planted::Bug;
 use super::world::World;
 use super::wrong::{Check, Wrong, ensure};
@@ -63,7 +63,7 @@ fn commits(record: &Record) -> bool {
 }
 
 impl Saga {
-    fn asked(&self, call: &Call) -> Result<(StepIndex, &Step), Wrong> {
+    fn asked(&self, call: &Call) -> Result<(StepIndex, &StepTruth), Wrong> {
         let index = self.named(&call.branch);
         let index = index.ok_or_else(|| Wrong {
             check: Check::NoOther,
@@ -77,7 +77,7 @@ impl Saga {
         let (_, node) = self.graph.step(index).expect("it is a step of this graph");
         ensure(!self.turned_back, Check::NotAgain, || "although the saga turned back".to_owned())?;
         for earlier in node.after.iter() {
-            let Step { done, completed, .. } = &self.steps[usize::from(earlier)];
+            let StepTruth { done, completed, .. } = &self.steps[usize::from(earlier)];
             ensure(*done == 1, Check::After, || format!("before the step {earlier} was done"))?;
             let may_be_lost = !must_be_durable(&self.graph, earlier);
             ensure(completed.is_some() || may_be_lost, Check::Durable, || {
@@ -122,7 +122,7 @@ impl Saga {
     }
 
     /// A compensation is given its action's payload, and the action's output if it is known.
-    fn check_taken_back(&self, step: &Step, call: &Call) -> Result<(), Wrong> {
+    fn check_taken_back(&self, step: &StepTruth, call: &Call) -> Result<(), Wrong> {
         let parts = call.payload.to::<CompensationPayload<Value, Value>>();
         let Ok(CompensationPayload { input, output }) = parts else {
             return ensure(false, Check::Given, || format!("with {:?}", call.payload));

@@ -6,7 +6,7 @@ use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{Payload, TransactionId};
 
 use super::definitions::{is_retriable, needs_none};
-use super::ledger::{Row, Saga, Step};
+use super::ledger::{BarrierRow, Saga, StepTruth};
 use super::planted::Bug;
 use super::world::World;
 use super::wrong::{Check, Wrong, ensure};
@@ -30,13 +30,13 @@ impl World {
         }
     }
 
-    fn act(&mut self, who: usize, call: &Call, index: StepIndex, row: Row) -> Answer {
+    fn act(&mut self, who: usize, call: &Call, index: StepIndex, row: BarrierRow) -> Answer {
         let id = call.transaction;
         let accepts_late = self.bug == Some(Bug::LateActionAcceptedAfterTheCompensation);
         match row {
-            Row::Done => self.repeat(id, index),
-            Row::Refused => Answer::refused("no stock"),
-            Row::Compensated | Row::Empty if !accepts_late => {
+            BarrierRow::Done => self.repeat(id, index),
+            BarrierRow::Refused => Answer::refused("no stock"),
+            BarrierRow::Compensated | BarrierRow::Empty if !accepts_late => {
                 self.seen.late_actions += 1;
                 Answer::refused("it was taken back before")
             }
@@ -82,7 +82,7 @@ impl World {
         if self.forgets(who, id, index) {
             self.seen.forgotten_refusals += 1;
         } else if let Some(step) = self.step_mut(id, index) {
-            step.row = Row::Refused;
+            step.row = BarrierRow::Refused;
         }
         Answer::refused(why)
     }
@@ -104,31 +104,31 @@ impl World {
         }
     }
 
-    fn take_back(&mut self, id: TransactionId, index: StepIndex, row: Row) -> Answer {
+    fn take_back(&mut self, id: TransactionId, index: StepIndex, row: BarrierRow) -> Answer {
         if self.chance(5) {
             self.seen.refused_compensations += 1;
             return Answer::refused("not now");
         }
         let Some(saga) = self.ledger.sagas.get_mut(&id) else { return Answer::Done };
-        let Step { ahead, ref completed, .. } = saga.steps[usize::from(index)];
+        let StepTruth { ahead, ref completed, .. } = saga.steps[usize::from(index)];
         let known = completed.is_some();
-        self.seen.ahead_compensated += u64::from(ahead && row == Row::Done && !known);
+        self.seen.ahead_compensated += u64::from(ahead && row == BarrierRow::Done && !known);
         match row {
-            Row::None => {
+            BarrierRow::None => {
                 self.seen.empty_compensations += 1;
-                saga.steps[usize::from(index)].row = Row::Empty;
+                saga.steps[usize::from(index)].row = BarrierRow::Empty;
             }
-            Row::Done => {
+            BarrierRow::Done => {
                 self.seen.unknown_compensated += u64::from(!known);
                 let undone = saga.undone(index);
                 self.note_wrong(undone.map_err(|wrong| of(id, wrong)));
             }
-            Row::Refused | Row::Compensated | Row::Empty => {}
+            BarrierRow::Refused | BarrierRow::Compensated | BarrierRow::Empty => {}
         }
         Answer::Done
     }
 
-    pub fn step_mut(&mut self, id: TransactionId, index: StepIndex) -> Option<&mut Step> {
+    pub fn step_mut(&mut self, id: TransactionId, index: StepIndex) -> Option<&mut StepTruth> {
         self.ledger.sagas.get_mut(&id)?.steps.get_mut(usize::from(index))
     }
 }
@@ -141,7 +141,7 @@ impl Saga {
     /// An action has its effect.
     fn done(&mut self, index: StepIndex, output: Payload) -> Result<(), Wrong> {
         let step = &mut self.steps[usize::from(index)];
-        step.row = Row::Done;
+        step.row = BarrierRow::Done;
         step.done += 1;
         step.output = Some(output);
         ensure(step.done == 1, Check::Once, || format!("the step {index} is done again"))?;
@@ -156,9 +156,11 @@ impl Saga {
         }
         for earlier in node.ancestors.iter() {
             let row = self.steps[usize::from(earlier)].row;
-            ensure(!matches!(row, Row::Compensated | Row::Empty), Check::Reverse, || {
-                format!("the step {index} is done after the step {earlier} was taken back")
-            })?;
+            ensure(
+                !matches!(row, BarrierRow::Compensated | BarrierRow::Empty),
+                Check::Reverse,
+                || format!("the step {index} is done after the step {earlier} was taken back"),
+            )?;
         }
         Ok(())
     }
@@ -166,7 +168,7 @@ impl Saga {
     /// A compensation has its effect.
     fn undone(&mut self, index: StepIndex) -> Result<(), Wrong> {
         let step = &mut self.steps[usize::from(index)];
-        step.row = Row::Compensated;
+        step.row = BarrierRow::Compensated;
         step.undone += 1;
         ensure(step.undone == 1, Check::Once, || format!("the step {index} is undone again"))?;
         self.check_turn_back(index)
@@ -176,7 +178,7 @@ impl Saga {
     pub fn check_turn_back(&self, index: StepIndex) -> Result<(), Wrong> {
         self.behind(index).try_for_each(|later| self.check_over(later, Check::Reverse))?;
         let done = self.pivot().filter(|&(pivot, step)| {
-            (step.row == Row::Done && pivot != index) || step.completed.is_some()
+            (step.row == BarrierRow::Done && pivot != index) || step.completed.is_some()
         });
         ensure(done.is_none(), Check::Pivot, || {
             format!("the step {index} is taken back although the pivot is done")

@@ -17,12 +17,14 @@ use wholly_core::{LogId, TransactionId, entry};
 use super::participants::{Held, Participant};
 use super::planted::Bug;
 use super::seen::Seen;
-use super::world::{Event, World};
+use super::world::{World, WorldEvent};
 use super::wrong::{Check, Wrong, ensure};
 use crate::engine::Minted;
 use crate::log::listing::{Query, Row};
 use crate::log::memory::MemoryLog;
-use crate::log::{Log, OpenError, OpenLog, StoredEntry, StoredTransaction, Told, first_unsettled};
+use crate::log::{
+    KnownLog, Log, OpenError, OpenLog, StoredEntry, StoredTransaction, first_unsettled,
+};
 use crate::reader::{decided, presumed};
 
 /// The identity of a log that nobody has asked for.
@@ -34,7 +36,7 @@ const REPAIRED_AFTER: u64 = 5_000;
 /// The state of the storage.
 pub struct Storage {
     /// The log's identity, and the last batch that was told to be durable.
-    pub told: Told,
+    pub told: KnownLog,
     /// A copy that was made some time ago.
     copy: Option<MemoryLog>,
     /// The transactions that have damaged entries.
@@ -52,7 +54,7 @@ pub enum Instead {
 impl Storage {
     pub fn of(log: &MemoryLog) -> Self {
         let OpenLog { identity, head, .. } = log.open().expect("the log opens");
-        Self { told: Told { identity, head }, copy: None, damaged: BTreeSet::new() }
+        Self { told: KnownLog { identity, head }, copy: None, damaged: BTreeSet::new() }
     }
 }
 
@@ -61,7 +63,7 @@ impl World {
     pub fn plan_copies(&mut self, faults_for: u64) {
         for _ in 0..1 + self.below(4) {
             let after = self.below(faults_for);
-            self.at(after, Event::Copy);
+            self.at(after, WorldEvent::Copy);
         }
     }
 
@@ -93,7 +95,7 @@ impl World {
             Err(OpenError::Changed { .. }) => {
                 *self.seen.refused_instead(what) += 1;
                 let after = self.below(1_000);
-                self.at(after, Event::StartCoordinator);
+                self.at(after, WorldEvent::StartCoordinator);
                 None
             }
             Err(error) => {
@@ -154,7 +156,7 @@ impl World {
             self.storage.damaged.insert(id);
             self.seen.count_damaged(nth, settled, &stored.entries[nth]);
             let after = self.below(REPAIRED_AFTER);
-            self.at(after, Event::Repair);
+            self.at(after, WorldEvent::Repair);
         }
     }
 

@@ -8,7 +8,7 @@ use wholly_core::wire::Call;
 use wholly_core::{Timestamp, TransactionId};
 
 use super::planted::Bug;
-use super::world::{Event, World};
+use super::world::{World, WorldEvent};
 use super::wrong::{Check, ensure};
 use crate::clock::Reading;
 use crate::clock::jumps::{self, Disagreement, Jumps, LogTimes, youngest};
@@ -51,7 +51,7 @@ impl World {
     pub fn plan_jumps(&mut self, faults_for: u64) {
         for _ in 0..self.below(5) {
             let after = self.below(faults_for);
-            self.at(after, Event::WallJumps);
+            self.at(after, WorldEvent::WallJumps);
         }
     }
 

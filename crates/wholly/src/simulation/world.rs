@@ -24,7 +24,7 @@ use crate::engine::{
     Batch, Engine, Input, Load, Lookup, Outputs, Progress, Random, Reply, StuckChange, Terms,
 };
 use crate::log::memory::MemoryLog;
-use crate::log::{Entry, LogReader, LogWriter, Position, Told, first_unsettled};
+use crate::log::{Entry, KnownLog, LogReader, LogWriter, Position, first_unsettled};
 use crate::participant::Answered;
 use crate::replay::{Replayed, replay};
 use crate::{Backoff, Settings};
@@ -32,7 +32,7 @@ use crate::{Backoff, Settings};
 /// A caller of the loop: which client, and which of its requests.
 pub type Caller = (usize, u64);
 
-pub enum Event {
+pub enum WorldEvent {
     Client(usize),
     Deliver(u64),
     Reply(u64, wholly_core::wire::Answer),
@@ -99,7 +99,7 @@ pub struct World {
     pub now: u64,
     /// The lead of the wall clock over the time that really passes.
     pub wall_ahead: i64,
-    queue: BTreeMap<(u64, u64), Event>,
+    queue: BTreeMap<(u64, u64), WorldEvent>,
     sequence: u64,
     pub log: MemoryLog,
     /// The identity that the log has, or should have.
@@ -190,24 +190,24 @@ impl World {
 
     /// Lets the clients begin and lays out the faults.
     fn plan(&mut self) {
-        self.at(0, Event::StartCoordinator);
+        self.at(0, WorldEvent::StartCoordinator);
         for client in 0..self.clients.len() {
             let after = self.below(2_000);
-            self.at(after, Event::Client(client));
+            self.at(after, WorldEvent::Client(client));
         }
         for _ in 0..self.below(6) {
             let after = self.below(FAULTS_FOR);
-            self.at(after, Event::CrashCoordinator);
+            self.at(after, WorldEvent::CrashCoordinator);
         }
         for _ in 0..self.below(8) {
             let (after, length) = (self.below(FAULTS_FOR), self.below(3_000));
             let who = self.below(self.participants.len() as u64) as usize;
             let kind = self.below(4);
             let fault = |on| match kind {
-                0 => Event::ParticipantDown(who, on),
-                1 => Event::Partition(who, on),
-                2 => Event::NameFails(who, on),
-                _ => Event::Moved(who, on),
+                0 => WorldEvent::ParticipantDown(who, on),
+                1 => WorldEvent::Partition(who, on),
+                2 => WorldEvent::NameFails(who, on),
+                _ => WorldEvent::Moved(who, on),
             };
             self.at(after, fault(true));
             self.at((after + length).min(FAULTS_FOR), fault(false));
@@ -257,36 +257,36 @@ impl World {
         )
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: WorldEvent) {
         match event {
-            Event::Client(client) => self.client_acts(client),
-            Event::Deliver(attempt) => self.deliver(attempt),
-            Event::Reply(attempt, answer) => self.answer_arrives(attempt, answer),
-            Event::TimeOut(attempt) => self.time_out(attempt),
-            Event::Written { incarnation, batch } => self.written(incarnation, &batch),
-            Event::LookedUp { incarnation, key } => self.looked_up(incarnation, key),
-            Event::Loaded { incarnation, load } => self.loaded(incarnation, &load),
-            Event::Read { incarnation, read } => self.read(incarnation, read),
-            Event::FlushWanted { incarnation, position } => {
+            WorldEvent::Client(client) => self.client_acts(client),
+            WorldEvent::Deliver(attempt) => self.deliver(attempt),
+            WorldEvent::Reply(attempt, answer) => self.answer_arrives(attempt, answer),
+            WorldEvent::TimeOut(attempt) => self.time_out(attempt),
+            WorldEvent::Written { incarnation, batch } => self.written(incarnation, &batch),
+            WorldEvent::LookedUp { incarnation, key } => self.looked_up(incarnation, key),
+            WorldEvent::Loaded { incarnation, load } => self.loaded(incarnation, &load),
+            WorldEvent::Read { incarnation, read } => self.read(incarnation, read),
+            WorldEvent::FlushWanted { incarnation, position } => {
                 self.flush_wanted(incarnation, position);
             }
-            Event::Wake { incarnation } => {
+            WorldEvent::Wake { incarnation } => {
                 if let Some(running) = self.running(incarnation) {
                     running.wake = None;
                 }
             }
-            Event::CrashCoordinator => self.crash("killed"),
-            Event::StartCoordinator => self.start(),
-            Event::ParticipantDown(who, down) => self.participants[who].down = down,
-            Event::Partition(who, cut) => self.participants[who].cut = cut,
-            Event::NameFails(who, fails) => self.participants[who].name_fails = fails,
-            Event::Moved(who, moved) => self.participants[who].moved = moved,
-            Event::Backup => self.back_up(),
-            Event::Lost => self.lose(),
-            Event::Operator => self.operator_comes(),
-            Event::Copy => self.copy_log(),
-            Event::Repair => self.repair(),
-            Event::WallJumps => self.wall_jumps(),
+            WorldEvent::CrashCoordinator => self.crash("killed"),
+            WorldEvent::StartCoordinator => self.start(),
+            WorldEvent::ParticipantDown(who, down) => self.participants[who].down = down,
+            WorldEvent::Partition(who, cut) => self.participants[who].cut = cut,
+            WorldEvent::NameFails(who, fails) => self.participants[who].name_fails = fails,
+            WorldEvent::Moved(who, moved) => self.participants[who].moved = moved,
+            WorldEvent::Backup => self.back_up(),
+            WorldEvent::Lost => self.lose(),
+            WorldEvent::Operator => self.operator_comes(),
+            WorldEvent::Copy => self.copy_log(),
+            WorldEvent::Repair => self.repair(),
+            WorldEvent::WallJumps => self.wall_jumps(),
         }
     }
 
@@ -316,7 +316,7 @@ impl World {
         if let Some(at) = earlier {
             incarnation.wake = Some(at);
             let incarnation = self.incarnations;
-            self.at(at - self.now, Event::Wake { incarnation });
+            self.at(at - self.now, WorldEvent::Wake { incarnation });
         }
         self.check_wait(now, next);
         self.note_wrong(ensure(miscounted.is_empty(), Check::Owed, || miscounted.join("; ")));
@@ -338,11 +338,11 @@ impl World {
         }
         for Lookup { key, or: _ } in lookups {
             let after = self.below(5);
-            self.at(after, Event::LookedUp { incarnation, key });
+            self.at(after, WorldEvent::LookedUp { incarnation, key });
         }
         if let Some(load) = load {
             let after = self.below(20);
-            self.at(after, Event::Loaded { incarnation, load });
+            self.at(after, WorldEvent::Loaded { incarnation, load });
         }
         if let Some(batch) = append {
             self.note(|| format!("append {} entries", batch.entries.len()));
@@ -362,7 +362,7 @@ impl World {
             let after = 1 + self.below(if slow { 500 } else { 10 });
             // In order, also where a mutation hands over a batch before the last one is written.
             self.last_write = (self.now + after).max(self.last_write + 1);
-            self.at(self.last_write - self.now, Event::Written { incarnation, batch });
+            self.at(self.last_write - self.now, WorldEvent::Written { incarnation, batch });
             if let Some(first) = batch_of {
                 self.ask_for_decision(first);
             }
@@ -405,7 +405,7 @@ impl World {
         self.note(|| how.to_owned());
         self.connections_break();
         let after = self.below(2_000);
-        self.at(after, Event::StartCoordinator);
+        self.at(after, WorldEvent::StartCoordinator);
     }
 
     /// Opens the log and takes up its transactions, as the driver does.
@@ -415,7 +415,7 @@ impl World {
         }
         let Some(open) = self.open_log() else { return };
         // Whatever landed of a batch that failed is durable.
-        self.storage.told = Told { identity: open.identity, head: open.head };
+        self.storage.told = KnownLog { identity: open.identity, head: open.head };
         self.incarnations += 1;
         let time = self.begin_time(&open);
         let incarnation = self.incarnations;
@@ -539,7 +539,7 @@ impl World {
         self.input(Input::Answered(answered));
     }
 
-    pub fn at(&mut self, after: u64, event: Event) {
+    pub fn at(&mut self, after: u64, event: WorldEvent) {
         self.sequence += 1;
         self.queue.insert((self.now + after, self.sequence), event);
     }

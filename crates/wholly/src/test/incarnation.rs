@@ -48,12 +48,12 @@ const LAST_MOMENTS: Duration = Duration::from_millis(1);
 ///
 /// INVARIANT: once cut off, nothing is appended any more, and the loop is never polled again.
 pub(super) struct Incarnation {
-    state: Mutex<State>,
+    state: Mutex<IncarnationState>,
     /// Told when the planned crash has come.
     crashed: Notify,
 }
 
-struct State {
+struct IncarnationState {
     appends: u64,
     plan: Option<CrashPoint>,
     looping: Option<AbortHandle>,
@@ -67,7 +67,7 @@ impl Incarnation {
     /// An incarnation on this log, and the log for its coordinator: the latter ends with the
     /// incarnation, and durable records stay in the former.
     pub fn begin(log: MemoryLog, plan: Option<CrashPoint>) -> (Arc<Self>, impl Log, Gone) {
-        let state = Mutex::new(State { appends: 0, plan, looping: None, over: false });
+        let state = Mutex::new(IncarnationState { appends: 0, plan, looping: None, over: false });
         let incarnation = Arc::new(Self { state, crashed: Notify::new() });
         let (here, gone) = mpsc::channel::<()>(1);
         let lived = incarnation.clone();

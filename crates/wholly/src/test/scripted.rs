@@ -23,7 +23,7 @@ use crate::participant::{AnswerFuture, Endpoint};
 /// even where the coordinator has given up or crashed since: the participant is another process.
 #[derive(Clone)]
 pub struct Scripted {
-    shared: Arc<Shared>,
+    shared: Arc<ScriptedState>,
 }
 
 /// The standing of a participant in a two-phase transaction, by its own answers.
@@ -50,7 +50,7 @@ pub struct Received {
     pub answer: Answer,
 }
 
-struct Shared {
+struct ScriptedState {
     endpoint: Arc<dyn Endpoint>,
     random: Arc<Mutex<Random>>,
     script: Mutex<Script>,
@@ -71,7 +71,7 @@ struct Seen {
 
 impl Scripted {
     pub(super) fn new(endpoint: Arc<dyn Endpoint>, random: Arc<Mutex<Random>>) -> Self {
-        let shared = Shared {
+        let shared = ScriptedState {
             endpoint,
             random,
             script: Mutex::default(),
@@ -198,7 +198,7 @@ impl Endpoint for Scripted {
     }
 }
 
-impl Shared {
+impl ScriptedState {
     async fn receive(&self, call: Call, says: Option<Act>) -> Answer {
         let answer = match self.say(&call, says.as_ref()) {
             Some(answer) => answer,
@@ -300,10 +300,10 @@ impl Seen {
 }
 
 /// A call on its way; dropped where it ends, also by a panic.
-struct Underway(Arc<Shared>);
+struct Underway(Arc<ScriptedState>);
 
 impl Underway {
-    fn begin(shared: Arc<Shared>) -> Self {
+    fn begin(shared: Arc<ScriptedState>) -> Self {
         shared.on_their_way.send_modify(|calls| *calls += 1);
         Self(shared)
     }

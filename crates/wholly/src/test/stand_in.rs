@@ -17,11 +17,11 @@ pub(super) struct StandIn {
     clock: Clock,
     pub one_phase: bool,
     branches: Mutex<HashMap<TransactionId, PartState>>,
-    steps: Mutex<HashMap<(TransactionId, BranchName), Step>>,
+    steps: Mutex<HashMap<(TransactionId, BranchName), StepRow>>,
 }
 
 /// The barrier's row of a saga's step.
-enum Step {
+enum StepRow {
     Done,
     Expired,
     /// Also where nothing was done: the row keeps a late action away.
@@ -37,7 +37,7 @@ impl StandIn {
         self.branches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn steps(&self) -> MutexGuard<'_, HashMap<(TransactionId, BranchName), Step>> {
+    fn steps(&self) -> MutexGuard<'_, HashMap<(TransactionId, BranchName), StepRow>> {
         self.steps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,22 +100,22 @@ impl Participant for StandIn {
         let mut steps = self.steps();
         let step = (call.transaction, call.branch.clone());
         match steps.get(&step) {
-            Some(Step::Done) => Answer::Done,
-            Some(Step::Expired) => Answer::refused("it has expired"),
-            Some(Step::Compensated) => Answer::refused("it was compensated"),
+            Some(StepRow::Done) => Answer::Done,
+            Some(StepRow::Expired) => Answer::refused("it has expired"),
+            Some(StepRow::Compensated) => Answer::refused("it was compensated"),
             None if self.has_expired(&call) => {
-                steps.insert(step, Step::Expired);
+                steps.insert(step, StepRow::Expired);
                 Answer::refused("it has expired")
             }
             None => {
-                steps.insert(step, Step::Done);
+                steps.insert(step, StepRow::Done);
                 Answer::Done
             }
         }
     }
 
     async fn compensate(&self, call: Call) -> Answer {
-        self.steps().insert((call.transaction, call.branch), Step::Compensated);
+        self.steps().insert((call.transaction, call.branch), StepRow::Compensated);
         Answer::Done
     }
 

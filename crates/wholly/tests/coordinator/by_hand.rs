@@ -58,7 +58,7 @@ async fn a_person_may_resolve_a_branch_for_good() {
     shop.restart().await;
     let snapshot = shop.snapshot(id).await;
     assert!(snapshot.settled && !snapshot.stuck);
-    let said = |event: &wholly::Event| match &event.record {
+    let said = |event: &wholly::HistoryEntry| match &event.record {
         Record::TwoPhase(two_phase::Record::Resolved(1, Decision::Committed, why)) => {
             why == "booked it"
         }

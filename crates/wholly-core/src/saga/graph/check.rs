@@ -7,7 +7,7 @@ use super::{Graph, Node, Side, StepSet};
 use crate::saga::StepIndex;
 use crate::saga::definition::{Compensation, Definition, Retry, StepDefinition};
 use crate::saga::problem::{Problems, at, meant};
-use crate::saga::reference::{Known, Template};
+use crate::saga::reference::{KnownNames, Template};
 use crate::wire::Operation;
 use crate::{OperationName, StepName};
 
@@ -43,7 +43,7 @@ pub(super) fn nodes(definition: &Definition, problems: &mut Problems) -> Vec<Nod
     for (index, step) in (0..).zip(steps) {
         let place = usize::from(index);
         checked(step, place, sides[place], problems);
-        let known = Known { steps, by_name: &by_name, ancestors: &ancestors, step: index };
+        let known = KnownNames { steps, by_name: &by_name, ancestors: &ancestors, step: index };
         let at = at!("steps", place, "payload");
         nodes.push(Node {
             after: after[place],

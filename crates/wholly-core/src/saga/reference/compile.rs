@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Form, Part, Reference, Source, Template, Token};
+use super::{Form, Reference, Source, Template, TemplatePart, Token};
 use crate::Payload;
 use crate::saga::problem::{Problems, Segment, meant};
 use crate::saga::{StepDefinition, StepIndex, StepSet};
@@ -18,7 +18,7 @@ const REFERENCE_LIMIT: usize = 128;
 const LEVEL_LIMIT: usize = 100;
 
 /// What a step's payload may refer to.
-pub(in crate::saga) struct Known<'a> {
+pub(in crate::saga) struct KnownNames<'a> {
     pub steps: &'a [StepDefinition],
     /// Each name's step.
     pub by_name: &'a BTreeMap<&'a str, StepIndex>,
@@ -32,12 +32,14 @@ impl Template {
     /// Compiles the payload that is written at `at`. Absent: the saga's input.
     pub(in crate::saga) fn parse(
         payload: Option<&Payload>,
-        known: &Known<'_>,
+        known: &KnownNames<'_>,
         at: Vec<Segment>,
         problems: &mut Problems,
     ) -> Self {
         let Some(payload) = payload else {
-            return Self(Form::Parts([Part::Reference(whole("/input", Source::Input))].into()));
+            return Self(Form::Parts(
+                [TemplatePart::Reference(whole("/input", Source::Input))].into(),
+            ));
         };
         // The member's name may be written with escapes.
         if !payload.as_str().contains(['$', '\\']) {
@@ -62,9 +64,9 @@ struct Compiler<'a> {
     text: &'a str,
     /// So much of the text is in the parts.
     taken: usize,
-    parts: Vec<Part>,
+    parts: Vec<TemplatePart>,
     references: usize,
-    known: &'a Known<'a>,
+    known: &'a KnownNames<'a>,
     at: Vec<Segment>,
     problems: &'a mut Problems,
 }
@@ -93,7 +95,9 @@ impl<'a> Compiler<'a> {
         for (name, value) in members {
             self.under(Segment::Member(name.clone()), |compiler| match (&**name, members.len()) {
                 ("$from", 1) => compiler.reference(object, value),
-                ("$literal", 1) => compiler.replace(object, [Part::Text(value.get().into())]),
+                ("$literal", 1) => {
+                    compiler.replace(object, [TemplatePart::Text(value.get().into())])
+                }
                 ("$from" | "$literal", _) => compiler.problem(|| {
                     format!("{name} stands alone in its object; take out the other members")
                 }),
@@ -125,7 +129,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// What a pointer stands for.
-    fn parts_of(&self, pointer: &str) -> Result<Vec<Part>, String> {
+    fn parts_of(&self, pointer: &str) -> Result<Vec<TemplatePart>, String> {
         let tokens = tokens(pointer)?;
         let (source, path) = match &*tokens {
             [] => return Ok(self.everything()),
@@ -144,7 +148,7 @@ impl<'a> Compiler<'a> {
         };
         match path.len() > LEVEL_LIMIT {
             true => Err(format!("a reference points at most {LEVEL_LIMIT} levels deep")),
-            false => Ok(vec![Part::Reference(Reference {
+            false => Ok(vec![TemplatePart::Reference(Reference {
                 pointer: pointer.into(),
                 source,
                 path: path.into(),
@@ -153,7 +157,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn step(&self, name: &str) -> Result<StepIndex, String> {
-        let Known { by_name, ancestors, step, .. } = *self.known;
+        let KnownNames { by_name, ancestors, step, .. } = *self.known;
         let has =
             |of: StepIndex, other| ancestors.get(usize::from(of)).is_some_and(|a| a.has(other));
         match by_name.get(name) {
@@ -176,15 +180,17 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn everything(&self) -> Vec<Part> {
-        let mut parts =
-            vec![Part::Text("{\"input\":".into()), Part::Reference(whole("/input", Source::Input))];
+    fn everything(&self) -> Vec<TemplatePart> {
+        let mut parts = vec![
+            TemplatePart::Text("{\"input\":".into()),
+            TemplatePart::Reference(whole("/input", Source::Input)),
+        ];
         parts.extend(self.outputs(",\"steps\":".into(), "}}"));
         parts
     }
 
     /// The outputs of all that the step comes after, by name. Names need no escapes.
-    fn outputs(&self, before: String, end: &str) -> Vec<Part> {
+    fn outputs(&self, before: String, end: &str) -> Vec<TemplatePart> {
         let mut parts = Vec::new();
         let mut text = before + "{";
         let ancestors = self.known.ancestors.get(usize::from(self.known.step));
@@ -192,19 +198,22 @@ impl<'a> Compiler<'a> {
             let Some(definition) = self.known.steps.get(usize::from(step)) else { continue };
             let name = definition.name.as_str();
             text += &format!("\"{name}\":");
-            parts.push(Part::Text(std::mem::take(&mut text).into()));
-            parts.push(Part::Reference(whole(&format!("/steps/{name}"), Source::Output(step))));
+            parts.push(TemplatePart::Text(std::mem::take(&mut text).into()));
+            parts.push(TemplatePart::Reference(whole(
+                &format!("/steps/{name}"),
+                Source::Output(step),
+            )));
             text.push(',');
         }
         if !parts.is_empty() {
             text.pop();
         }
-        parts.push(Part::Text((text + end).into()));
+        parts.push(TemplatePart::Text((text + end).into()));
         parts
     }
 
     /// Puts parts in the place of an object.
-    fn replace(&mut self, object: &RawValue, parts: impl IntoIterator<Item = Part>) {
+    fn replace(&mut self, object: &RawValue, parts: impl IntoIterator<Item = TemplatePart>) {
         // The object is a slice of the text.
         let start = object.get().as_ptr() as usize - self.text.as_ptr() as usize;
         self.take(start);
@@ -214,7 +223,7 @@ impl<'a> Compiler<'a> {
 
     fn take(&mut self, end: usize) {
         if let Some(text) = self.text.get(self.taken..end).filter(|text| !text.is_empty()) {
-            self.parts.push(Part::Text(text.into()));
+            self.parts.push(TemplatePart::Text(text.into()));
         }
     }
 
@@ -223,8 +232,8 @@ impl<'a> Compiler<'a> {
             return Template(Form::Literal(payload.clone()));
         }
         self.take(self.text.len());
-        if self.parts.iter().all(|part| matches!(part, Part::Text(_))) {
-            let text: String = self.parts.iter().map(Part::text).collect();
+        if self.parts.iter().all(|part| matches!(part, TemplatePart::Text(_))) {
+            let text: String = self.parts.iter().map(TemplatePart::text).collect();
             if let Ok(payload) = Payload::parse(&text) {
                 return Template(Form::Literal(payload));
             }
@@ -243,7 +252,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-impl Part {
+impl TemplatePart {
     fn text(&self) -> &str {
         match self {
             Self::Text(text) => text,
@@ -280,8 +289,8 @@ struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
             type Value = Members<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -296,6 +305,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 Ok(Members(members))
             }
         }
-        deserializer.deserialize_map(Reader)
+        deserializer.deserialize_map(MembersVisitor)
     }
 }

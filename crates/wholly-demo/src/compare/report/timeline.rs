@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use super::super::faults::{Happened, Kind};
+use super::super::faults::{FaultKind, Happened};
 use super::super::timeline::{Bucket, Timeline};
 
 const WIDTH: f64 = 360.0;
@@ -134,12 +134,12 @@ fn said(fault: &Happened) -> String {
     let lasted =
         super::super::table::time(fault.ended.saturating_sub(fault.began).as_secs_f64() * 1e3);
     match fault.kind {
-        Kind::AnswersLost => format!("answers of {} lost, {lasted}", fault.who),
-        Kind::CallsDelayed => format!("calls to {} late, {lasted}", fault.who),
-        Kind::ParticipantDownShort | Kind::ParticipantDownLong => {
+        FaultKind::AnswersLost => format!("answers of {} lost, {lasted}", fault.who),
+        FaultKind::CallsDelayed => format!("calls to {} late, {lasted}", fault.who),
+        FaultKind::ParticipantDownShort | FaultKind::ParticipantDownLong => {
             format!("{} down, {lasted}", fault.who)
         }
-        Kind::CoordinatorKilled | Kind::ServiceKilled => format!("{} killed", fault.who),
+        FaultKind::CoordinatorKilled | FaultKind::ServiceKilled => format!("{} killed", fault.who),
     }
 }
 

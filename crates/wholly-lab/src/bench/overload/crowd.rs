@@ -32,7 +32,7 @@ pub(super) struct Crowd<'a>(pub &'a Overload);
 
 /// The answers to the clients.
 #[derive(Default)]
-struct Told {
+struct AnswerCounts {
     latencies: Latencies,
     counts: Served,
 }
@@ -56,7 +56,7 @@ impl Crowd<'_> {
             let url = server.url("/v1/transactions");
             clients.spawn(client(url, body.clone(), deadline, until));
         }
-        let mut told = Told::default();
+        let mut told = AnswerCounts::default();
         let mut bytes_over_time = Vec::new();
         let every = lasts / LOOKS;
         let mut look = interval_at(Instant::now() + every, every);
@@ -169,9 +169,9 @@ async fn client(
     body: String,
     deadline: Duration,
     until: Instant,
-) -> Result<Told, BenchError> {
+) -> Result<AnswerCounts, BenchError> {
     let http = Http::default();
-    let mut told = Told::default();
+    let mut told = AnswerCounts::default();
     while Instant::now() < until {
         let begun = Instant::now();
         let patience = deadline + PAST_DEADLINE;
@@ -189,7 +189,7 @@ async fn client(
     Ok(told)
 }
 
-impl Told {
+impl AnswerCounts {
     /// The wait before the next request, if it was refused.
     fn hear(
         &mut self,

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::events::{Streams, Topic};
 use super::listener::Listener;
 use super::plan;
-use super::told::{Moment, Testimony, Told};
+use super::told::{Moment, Statement, Testimony};
 use wholly_demo::client::{Http, NoAnswer, Reply};
 use wholly_demo::fleet::{Fleet, PATIENCE, Role, Transaction, eventually};
 use wholly_demo::order::Order;
@@ -47,13 +47,13 @@ pub(super) enum Stayed {
 }
 
 pub(super) struct Clients {
-    shared: Arc<Shared>,
+    shared: Arc<ClientsState>,
     tasks: Vec<JoinHandle<()>>,
     /// Listeners, until the end.
     listeners: Vec<JoinHandle<()>>,
 }
 
-pub(super) struct Shared {
+pub(super) struct ClientsState {
     pub(super) url: String,
     /// Some events do not come to those who listen, which must be found.
     pub(super) loses_events: bool,
@@ -64,7 +64,7 @@ pub(super) struct Shared {
 
 impl Clients {
     pub(super) fn start(fleet: &Fleet, loses_events: bool, random: &mut Random) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ClientsState {
             url: fleet.way(Role::Coordinator, ""),
             loses_events,
             stop: AtomicBool::new(false),
@@ -136,7 +136,7 @@ impl Clients {
     }
 }
 
-impl Shared {
+impl ClientsState {
     pub(super) fn keep<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
         change(&mut lock(&self.kept))
     }
@@ -160,7 +160,7 @@ impl Shared {
 }
 
 struct Client {
-    shared: Arc<Shared>,
+    shared: Arc<ClientsState>,
     http: Http,
     random: Random,
 }
@@ -263,13 +263,13 @@ impl Client {
         order: &Order,
         (headers, body): (Vec<(&'static str, String)>, Value),
         patience: Duration,
-    ) -> Option<Told> {
+    ) -> Option<Statement> {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
         let (url, body) = (self.shared.transactions(), body.to_string());
         let (asked, reply) = self.ask(Method::POST, &url, &headers, body, patience).await;
         match reply {
             Ok(reply) if [200, 202].contains(&reply.status) => {
-                let told = Told::of(&reply.body).map(|told| told.for_key(&order.id));
+                let told = Statement::of(&reply.body).map(|told| told.for_key(&order.id));
                 self.told(asked, told, &reply)
             }
             reply => self.not_told(reply),
@@ -286,7 +286,9 @@ impl Client {
                 self.shared.keep(|kept| kept.testimony.hear_unknown(asked, id));
                 None
             }
-            Ok(reply) if reply.status == 200 => self.told(asked, Told::of(&reply.body), &reply),
+            Ok(reply) if reply.status == 200 => {
+                self.told(asked, Statement::of(&reply.body), &reply)
+            }
             reply => self.not_told(reply),
         };
         heard.is_some_and(|told| told.settled == Some(true))
@@ -301,7 +303,7 @@ impl Client {
             Ok(reply) if reply.status == 200 => {
                 let rows = reply.body["transactions"].as_array();
                 for row in rows.into_iter().flatten() {
-                    self.told(asked, Told::of(row), &reply);
+                    self.told(asked, Statement::of(row), &reply);
                 }
             }
             reply => drop(self.not_told(reply)),
@@ -316,7 +318,7 @@ impl Client {
         let (asked, reply) = self.ask(Method::POST, &url, &[], body, patience).await;
         match reply {
             Ok(Reply { status: 204, .. }) => {
-                let told = Told::turned_back(id, order.is_saga());
+                let told = Statement::turned_back(id, order.is_saga());
                 self.shared.keep(|kept| kept.testimony.hear(asked, &told));
             }
             // It is too late for that.
@@ -340,7 +342,7 @@ impl Client {
         (asked, self.http.send(method, url, headers, body, patience).await)
     }
 
-    fn told(&self, asked: Moment, told: Option<Told>, reply: &Reply) -> Option<Told> {
+    fn told(&self, asked: Moment, told: Option<Statement>, reply: &Reply) -> Option<Statement> {
         self.shared.keep(|kept| match told {
             Some(told) => {
                 kept.testimony.hear(asked, &told);
@@ -353,7 +355,7 @@ impl Client {
         })
     }
 
-    fn not_told(&self, reply: Result<Reply, NoAnswer>) -> Option<Told> {
+    fn not_told(&self, reply: Result<Reply, NoAnswer>) -> Option<Statement> {
         self.shared.not_told(reply);
         None
     }

@@ -10,18 +10,18 @@ use std::ops::Bound;
 
 use serde_json::Value;
 
-use super::told::{Moment, Testimony, Told, progress};
+use super::told::{Moment, Statement, Testimony, progress};
 
 pub(super) type EventId = u128;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Event {
+pub(super) struct StreamedEvent {
     pub(super) id: EventId,
     pub(super) name: String,
     pub(super) data: Value,
 }
 
-impl Event {
+impl StreamedEvent {
     pub(super) fn parse(id: &str, name: &str, data: &str) -> Option<Self> {
         let (id, data) = (id.parse().ok()?, serde_json::from_str(data).ok()?);
         let event = Self { id, name: name.to_owned(), data };
@@ -36,14 +36,14 @@ impl Event {
         self.data["settled"] == true
     }
 
-    fn told(&self) -> Told {
+    fn told(&self) -> Statement {
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        Told {
+        Statement {
             id: self.transaction().to_owned(),
             key: text(&self.data["record"]["started"]["key"]),
             state: text(&self.data["state"]),
             settled: self.data["settled"].as_bool(),
-            ..Told::default()
+            ..Statement::default()
         }
     }
 }
@@ -57,7 +57,7 @@ pub(super) enum Topic {
 }
 
 impl Topic {
-    fn lets_through(&self, event: &Event) -> bool {
+    fn lets_through(&self, event: &StreamedEvent) -> bool {
         match self {
             Self::One(id) => event.transaction() == id,
             Self::All => true,
@@ -69,7 +69,7 @@ impl Topic {
 /// Everything that was told by all streams.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
-    events: BTreeMap<EventId, Event>,
+    events: BTreeMap<EventId, StreamedEvent>,
     /// The transactions of which the end was told.
     ended: BTreeSet<String>,
     streams: Vec<Stream>,
@@ -115,7 +115,7 @@ impl Streams {
     /// True if the stream's last event is its transaction's end.
     pub(super) fn has_ended(&self, nth: Nth) -> bool {
         let last = self.streams[nth.0].told.last();
-        last.and_then(|last| self.events.get(last)).is_some_and(Event::ends)
+        last.and_then(|last| self.events.get(last)).is_some_and(StreamedEvent::ends)
     }
 
     /// Takes note of a stream that goes on after this.
@@ -137,7 +137,7 @@ impl Streams {
         }
     }
 
-    pub(super) fn hear(&mut self, nth: Nth, event: Event, testimony: &mut Testimony) {
+    pub(super) fn hear(&mut self, nth: Nth, event: StreamedEvent, testimony: &mut Testimony) {
         let (id, told) = (event.id, event.told());
         let stream = &mut self.streams[nth.0];
         if let Some(last) = stream.last().filter(|last| id <= *last) {
@@ -190,7 +190,7 @@ impl Streams {
                 testimony.contradict(event.transaction(), &what);
             }
         }
-        let mut of_one: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
+        let mut of_one: BTreeMap<&str, Vec<&StreamedEvent>> = BTreeMap::new();
         for event in self.events.values() {
             of_one.entry(event.transaction()).or_default().push(event);
         }
@@ -205,14 +205,14 @@ impl Streams {
 }
 
 /// The differences between a transaction and what its events say, all of them.
-fn differs(whole: &Value, events: &[&Event]) -> Option<String> {
+fn differs(whole: &Value, events: &[&StreamedEvent]) -> Option<String> {
     let history = whole["history"].as_array().map(Vec::as_slice).unwrap_or_default();
     let recorded = history.iter().map(|one| (&one["at"], record_name(&one["record"])));
     let told = events.iter().map(|event| (&event.data["at"], Some(event.name.as_str())));
     if !recorded.eq(told) {
         return Some(format!("its events are {events:?}, and its history is {history:?}"));
     }
-    let state = |event: &Event| progress(event.data["state"].as_str().unwrap_or_default());
+    let state = |event: &StreamedEvent| progress(event.data["state"].as_str().unwrap_or_default());
     let falls = events.windows(2).find(|two| state(two[1]) < state(two[0]) || two[0].ends());
     if let Some(two) = falls {
         return Some(format!("its events were {:?}, and then {:?}", two[0], two[1]));
@@ -238,16 +238,16 @@ mod tests {
         "history": [{"at": 1, "record": {"started": {}}}, {"at": 2, "record": "committed"},
                     {"at": 2, "record": "settled"}]}"#;
 
-    fn event(id: EventId, name: &str, state: &str) -> Event {
+    fn event(id: EventId, name: &str, state: &str) -> StreamedEvent {
         let data = json!({
             "transaction": "t", "at": if name == "started" { 1 } else { 2 },
             "pattern": "two-phase", "state": state, "settled": name == "settled", "stuck": false,
             "record": if name == "started" { json!({ "started": {"key": "k"} }) } else { json!(name) },
         });
-        Event::parse(&id.to_string(), name, &data.to_string()).unwrap()
+        StreamedEvent::parse(&id.to_string(), name, &data.to_string()).unwrap()
     }
 
-    fn all() -> [Event; 3] {
+    fn all() -> [StreamedEvent; 3] {
         [
             event(5, "started", "init"),
             event(7, "committed", "committed"),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     /// The contradictions when these are told by streams of each kind, one after the other.
-    fn told(streams: &[(Topic, Option<EventId>, &[Event])], whole: &str) -> Vec<String> {
+    fn told(streams: &[(Topic, Option<EventId>, &[StreamedEvent])], whole: &str) -> Vec<String> {
         let (mut heard, mut testimony) = (Streams::default(), Testimony::default());
         for (topic, after, events) in streams {
             let nth = heard.open(topic.clone(), *after);
@@ -286,7 +286,7 @@ mod tests {
         let [started, committed, settled] = all();
         let changed = event(7, "committed", "prepared");
         let other = event(7, "aborted", "aborted");
-        let cases: [(&str, Vec<Event>); 7] = [
+        let cases: [(&str, Vec<StreamedEvent>); 7] = [
             ("left out", vec![started.clone(), settled.clone()]),
             ("told after", vec![started.clone(), started.clone()]),
             ("told after", vec![committed.clone(), started.clone()]),
@@ -295,7 +295,7 @@ mod tests {
             ("left out", vec![event(6, "committed", "committed")]),
             (
                 "nobody asked",
-                vec![Event {
+                vec![StreamedEvent {
                     data: json!({"transaction": "u", "pattern": "saga"}),
                     ..event(10, "started", "running")
                 }],
@@ -336,7 +336,7 @@ mod tests {
                 .replace("\"settled\"}]", "\"committed\"}]"),
         );
         assert!(found.iter().any(|found| found.contains("and then")), "{found:?}");
-        assert!(Event::parse("1", "aborted", r#"{"record": "committed"}"#).is_none());
+        assert!(StreamedEvent::parse("1", "aborted", r#"{"record": "committed"}"#).is_none());
     }
 
     #[test]
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(testimony.contradictions(), [""; 0]);
         // A read that was asked afterwards must know as much.
         let read = json!({"id": "t", "state": "committed", "history": [1, 2]});
-        testimony.hear(testimony.now(), &Told::of(&read).unwrap());
+        testimony.hear(testimony.now(), &Statement::of(&read).unwrap());
         assert_eq!(testimony.contradictions().len(), 1);
     }
 }

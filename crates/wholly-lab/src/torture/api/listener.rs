@@ -7,13 +7,13 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use super::clients::Shared;
-use super::events::{Event, Nth, Topic};
+use super::clients::ClientsState;
+use super::events::{Nth, StreamedEvent, Topic};
 use wholly_demo::client::{Http, Listened, Reply};
 use wholly_demo::random::Random;
 
 pub(super) struct Listener {
-    shared: Arc<Shared>,
+    shared: Arc<ClientsState>,
     http: Http,
     random: Random,
     url: String,
@@ -25,7 +25,7 @@ pub(super) struct Listener {
 impl Listener {
     /// One that listens from after this event on, or from when it comes.
     pub(super) fn new(
-        shared: &Arc<Shared>,
+        shared: &Arc<ClientsState>,
         random: Random,
         topic: Topic,
         after: Option<u128>,
@@ -111,7 +111,7 @@ impl Listener {
             return;
         }
         self.shared.keep(|kept| match (field("id"), field("event"), field("data")) {
-            (Some(id), Some(name), Some(data)) => match Event::parse(id, name, data) {
+            (Some(id), Some(name), Some(data)) => match StreamedEvent::parse(id, name, data) {
                 Some(event) => kept.streams.hear(self.nth, event, &mut kept.testimony),
                 None => kept.failures.push(format!("this is no event: {block}")),
             },

@@ -31,7 +31,7 @@ use crate::faulty::Wrong;
 use crate::staged;
 use clients::{Clients, Kept, Stayed};
 use plan::{Fault, Round};
-use told::Told;
+use told::Statement;
 use wholly_demo::fleet::{Fleet, FleetError, Layout, PATIENCE, Role, Transaction, name_of};
 use wholly_demo::network::Weather;
 use wholly_demo::order::Placed;
@@ -253,7 +253,7 @@ async fn judge(
     for transaction in &transactions {
         let asked = kept.testimony.now();
         let whole: Value = fleet.transaction(&transaction.id).await?;
-        if let Some(told) = Told::of(&whole) {
+        if let Some(told) = Statement::of(&whole) {
             kept.testimony.hear(asked, &told);
         }
         wholes.push(whole);

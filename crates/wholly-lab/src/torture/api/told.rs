@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// An answer's word on one transaction. What the answer does not say is `None`.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct Statement {
     pub(super) id: String,
     pub(super) key: Option<String>,
     pub(super) state: Option<String>,
@@ -21,7 +21,7 @@ pub(super) struct Told {
     pub(super) history: Option<Vec<String>>,
 }
 
-impl Told {
+impl Statement {
     /// The word of a submission's answer, of a transaction or of a row of a list.
     pub(super) fn of(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
@@ -59,14 +59,14 @@ impl Moment {
 #[derive(Debug, Default)]
 pub(super) struct Testimony {
     heard: u64,
-    by_id: BTreeMap<String, Known>,
+    by_id: BTreeMap<String, KnownSince>,
     by_key: BTreeMap<String, String>,
     contradictions: Vec<String>,
 }
 
 /// The knowledge of a transaction, and since when.
 #[derive(Debug)]
-struct Known {
+struct KnownSince {
     since: Moment,
     key: Option<String>,
     /// The decision, once and for all.
@@ -118,7 +118,7 @@ impl Testimony {
     }
 
     /// Adds an answer to what was asked then.
-    pub(super) fn hear(&mut self, asked: Moment, told: &Told) {
+    pub(super) fn hear(&mut self, asked: Moment, told: &Statement) {
         let now = Moment(self.heard);
         self.heard += 1;
         let id = told.id.as_str();
@@ -129,7 +129,7 @@ impl Testimony {
                 self.contradict(id, &format!("its key {key} gave {other}, too"));
             }
         }
-        let known = self.by_id.entry(told.id.clone()).or_insert_with(|| Known {
+        let known = self.by_id.entry(told.id.clone()).or_insert_with(|| KnownSince {
             since: now,
             key: None,
             decision: None,
@@ -155,8 +155,8 @@ impl Testimony {
     }
 }
 
-impl Known {
-    fn hear(&mut self, now: Moment, asked: Moment, told: &Told) -> Vec<String> {
+impl KnownSince {
+    fn hear(&mut self, now: Moment, asked: Moment, told: &Statement) -> Vec<String> {
         let mut found = Vec::new();
         if let Some(key) = &told.key
             && self.key.get_or_insert_with(|| key.clone()) != key
@@ -252,12 +252,12 @@ mod tests {
 
     use super::*;
 
-    fn told(value: Value) -> Told {
-        Told::of(&value).unwrap()
+    fn told(value: Value) -> Statement {
+        Statement::of(&value).unwrap()
     }
 
     /// The contradictions when this is told, each asked after the last was heard.
-    fn after_each_other(told: &[Told]) -> Vec<String> {
+    fn after_each_other(told: &[Statement]) -> Vec<String> {
         let mut testimony = Testimony::default();
         for told in told {
             testimony.hear(testimony.now(), told);
@@ -276,7 +276,7 @@ mod tests {
             told(json!({"id": "a", "state": "committed", "settled": true, "history": [1, 2, 3]})),
             told(json!({"id": "b", "state": "compensating"})).for_key("l"),
             told(json!({"id": "b", "state": "compensated", "settled": true})),
-            Told::turned_back("b", true),
+            Statement::turned_back("b", true),
         ];
         assert_eq!(after_each_other(&told), [""; 0]);
     }
@@ -294,9 +294,9 @@ mod tests {
             (json!({"id": "a", "key": "k"}), json!({"id": "a", "key": "l"})),
         ];
         let running = told(json!({"id": "a", "state": "running"}));
-        assert_eq!(after_each_other(&[Told::turned_back("a", true), running]).len(), 1);
+        assert_eq!(after_each_other(&[Statement::turned_back("a", true), running]).len(), 1);
         let completed = told(json!({"id": "a", "state": "completed"}));
-        assert_eq!(after_each_other(&[Told::turned_back("a", true), completed]).len(), 1);
+        assert_eq!(after_each_other(&[Statement::turned_back("a", true), completed]).len(), 1);
         for (first, second) in cases {
             let found = after_each_other(&[told(first.clone()), told(second.clone())]);
             assert_eq!(found.len(), 1, "{first}, {second}: {found:?}");

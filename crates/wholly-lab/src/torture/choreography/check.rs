@@ -25,7 +25,7 @@ use wholly_demo::shop::{ServiceKind, Stock};
 
 /// The knowledge of clients and operators.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct Knowledge {
     pub(super) opening: Stock,
     /// All that was ordered, by id.
     pub(super) orders: BTreeMap<String, Order>,
@@ -39,7 +39,7 @@ pub(super) struct Known {
 
 /// The contents of the services.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
+pub(super) struct ServiceContents {
     pub(super) books: Books,
     pub(super) tables: BTreeMap<ServiceKind, Tables>,
     pub(super) declared: BTreeMap<ServiceKind, Declaration>,
@@ -71,7 +71,7 @@ pub(super) fn undone_by(kind: ServiceKind, flow: Flow, all: &AllWaiting) -> Vec<
 }
 
 /// The properties that do not hold, each in a sentence.
-pub(super) fn violations(flow: Flow, known: &Known, found: &Found) -> Vec<String> {
+pub(super) fn violations(flow: Flow, known: &Knowledge, found: &ServiceContents) -> Vec<String> {
     let all = found.tables.iter().map(|(kind, tables)| (*kind, tables.waiting.clone())).collect();
     let mut violated = undone(flow, &all);
     violated.extend(known.orders.values().flat_map(|order| of_order(order, known, found)));
@@ -90,7 +90,7 @@ pub(super) fn violations(flow: Flow, known: &Known, found: &Found) -> Vec<String
     violated
 }
 
-fn of_order(order: &Order, known: &Known, found: &Found) -> Vec<String> {
+fn of_order(order: &Order, known: &Knowledge, found: &ServiceContents) -> Vec<String> {
     let id = &order.id;
     let status = found.books.orders.get(id).and_then(|order| order["status"].as_str());
     let status = status.unwrap_or("not there");
@@ -122,7 +122,7 @@ fn of_order(order: &Order, known: &Known, found: &Found) -> Vec<String> {
     violated
 }
 
-fn of_books(known: &Known, found: &Found, violated: &mut Vec<String>) {
+fn of_books(known: &Knowledge, found: &ServiceContents, violated: &mut Vec<String>) {
     let books = &found.books;
     let mut due = Books::after(&known.opening, []);
     for (id, order) in &known.orders {
@@ -152,8 +152,8 @@ fn due<'a>(
     flow: Flow,
     kind: ServiceKind,
     declared: &'a Declaration,
-    known: &'a Known,
-    found: &'a Found,
+    known: &'a Knowledge,
+    found: &'a ServiceContents,
 ) -> BTreeSet<Key<'a>> {
     let mut due = BTreeSet::new();
     for source in sources(kind, flow) {

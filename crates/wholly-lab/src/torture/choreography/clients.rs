@@ -20,13 +20,13 @@ const CLIENTS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(super) struct Clients {
-    shared: Arc<Shared>,
+    shared: Arc<RoundState>,
     running: JoinSet<()>,
 }
 
 /// The knowledge of a round's clients at its end.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct ClientKnowledge {
     /// The end of each order.
     pub(super) ends: BTreeMap<String, String>,
     /// The orders that did not end, and why.
@@ -35,19 +35,19 @@ pub(super) struct Told {
     pub(super) retries: u64,
 }
 
-struct Shared {
+struct RoundState {
     url: String,
     to_place: Mutex<VecDeque<Order>>,
     to_await: Mutex<VecDeque<Order>>,
     taken: watch::Sender<usize>,
-    told: Mutex<Told>,
+    told: Mutex<ClientKnowledge>,
     orders: usize,
     all_at_once: bool,
 }
 
 impl Clients {
     pub(super) fn start(fleet: &Fleet, orders: &[Order], all_at_once: bool) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(RoundState {
             url: fleet.url(Role::Service(ServiceKind::Order), "/orders"),
             to_place: Mutex::new(orders.iter().cloned().collect()),
             to_await: Mutex::default(),
@@ -82,12 +82,12 @@ impl Clients {
     }
 
     /// Takes their knowledge; who still waits does not any more.
-    pub(super) fn told(self) -> Told {
+    pub(super) fn told(self) -> ClientKnowledge {
         std::mem::take(&mut *lock(&self.shared.told))
     }
 }
 
-impl Shared {
+impl RoundState {
     async fn client(self: Arc<Self>) {
         while let Some(order) = pop(&self.to_place) {
             let place = self.ask(&order, "", &[200, 202]);

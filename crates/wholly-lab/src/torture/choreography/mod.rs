@@ -103,7 +103,7 @@ impl Choreography {
                 Flows::Both => &[Flow::Sequential, Flow::Parallel],
             };
             for &flow in flows {
-                let part = rounds::Part { flow, rounds: self.rounds, plant: self.plant };
+                let part = rounds::TorturedShop { flow, rounds: self.rounds, plant: self.plant };
                 if let Err(error) = part.run(wholly, self.postgres, report).await {
                     report.violation(format!("{flow:?}: the torture stopped: {error}"));
                 }

@@ -19,9 +19,9 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::TortureError;
-use super::check::{Found, Known};
+use super::check::{Knowledge, ServiceContents};
 use super::rounds::{PATIENCE, Shop};
-use super::tables::{Published, Waiting};
+use super::tables::{OpenWork, Published};
 use wholly_demo::choreography::sources;
 use wholly_demo::fleet::{Role, eventually_within};
 use wholly_demo::shop::ServiceKind;
@@ -39,15 +39,15 @@ pub(super) struct PutBack {
 pub(super) async fn put_back(
     shop: &mut Shop,
     kind: ServiceKind,
-    before: &Found,
-    known: &mut Known,
+    before: &ServiceContents,
+    known: &mut Knowledge,
 ) -> Result<PutBack, TortureError> {
     shop.fleet.kill(Role::Service(kind));
     shop.databases.put_back(&shop.fleet, kind).await?;
-    let copied = Waiting::of_all(&shop.databases, &shop.fleet).await?;
+    let copied = OpenWork::of_all(&shop.databases, &shop.fleet).await?;
     let copied = copied.get(&kind).map_or(0, |waiting| waiting.head.position);
     shop.fleet.run(Role::Service(kind)).await?;
-    let published = |found: &Found| -> Vec<Published> {
+    let published = |found: &ServiceContents| -> Vec<Published> {
         let outbox = found.tables.get(&kind).into_iter().flat_map(|tables| tables.outbox.clone());
         outbox.filter(|event| event.position.is_none_or(|position| position > copied)).collect()
     };
@@ -107,7 +107,7 @@ fn differences(
     kind: ServiceKind,
     lost: &[Published],
     again: &[Published],
-    known: &Known,
+    known: &Knowledge,
 ) -> Vec<String> {
     let lost = certain(lost, known);
     let again = certain(again, known);
@@ -118,7 +118,7 @@ fn differences(
 
 /// The part that must not change: all of a confirmed order, and what takes back or ends a
 /// cancelled one.
-fn certain<'a>(events: &'a [Published], known: &Known) -> BTreeSet<(&'a str, &'a str)> {
+fn certain<'a>(events: &'a [Published], known: &Knowledge) -> BTreeSet<(&'a str, &'a str)> {
     let is_certain = |event: &&Published| {
         let is_confirmed = known.ends.get(&event.correlation).is_some_and(|end| end == "confirmed");
         let ends = ["InventoryReleased", "PaymentRefunded", "OrderCancelled"];
@@ -146,7 +146,7 @@ mod tests {
     fn what_is_not_done_again_is_found() {
         let ends = [("A", "confirmed"), ("B", "cancelled")];
         let ends = ends.map(|(order, end)| (order.to_owned(), end.to_owned())).into();
-        let known = Known { ends, ..Known::default() };
+        let known = Knowledge { ends, ..Knowledge::default() };
         let lost = [
             event("InventoryReserved", "A"),
             event("InventoryReserved", "B"),

@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::TortureError;
-use super::check::{self, Found, Known};
+use super::check::{self, Knowledge, ServiceContents};
 use super::clients::Clients;
 use super::databases::Databases;
 use super::plan::{Fault, Round};
 use super::restore;
-use super::tables::{AllWaiting, Tables, Waiting};
+use super::tables::{AllWaiting, OpenWork, Tables};
 use crate::staged;
 use crate::torture::report::{Report, Tally};
 use wholly_demo::choreography::{Flow, Wrong, declaration};
@@ -31,7 +31,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const STOPPED: Duration = Duration::from_secs(5);
 
 /// The shop that is tortured.
-pub(super) struct Part {
+pub(super) struct TorturedShop {
     pub(super) flow: Flow,
     pub(super) rounds: u32,
     pub(super) plant: Option<Wrong>,
@@ -47,7 +47,7 @@ pub(super) struct Shop {
     stand_ins: BTreeMap<Role, StandIn>,
 }
 
-impl Part {
+impl TorturedShop {
     pub(super) async fn run(
         self,
         wholly: &Path,
@@ -72,8 +72,8 @@ impl Part {
             ..Layout::of(opening.clone())
         };
         let mut shop = Shop { fleet: layout.start().await?, databases, flow, stand_ins };
-        let mut known = Known { opening, ..Known::default() };
-        let mut found = Found::default();
+        let mut known = Knowledge { opening, ..Knowledge::default() };
+        let mut found = ServiceContents::default();
         for number in 1..=self.rounds {
             let round = Round::draw(number, shop.databases.have_server(), &mut random);
             let (faults, put_back) = (round.faults.clone(), round.put_back);
@@ -102,8 +102,8 @@ impl Shop {
     async fn round(
         &mut self,
         round: Round,
-        known: &mut Known,
-        found: &mut Found,
+        known: &mut Knowledge,
+        found: &mut ServiceContents,
         report: &mut Report,
     ) -> Result<Vec<String>, TortureError> {
         known.orders.extend(round.orders.iter().map(|order| (order.id.clone(), order.clone())));
@@ -209,7 +209,7 @@ impl Shop {
     }
 
     /// Waits until nothing is to be done any more; what there is then.
-    async fn drained(&self, report: &mut Report) -> Result<Found, TortureError> {
+    async fn drained(&self, report: &mut Report) -> Result<ServiceContents, TortureError> {
         let began = Instant::now();
         self.quiet("all has drained", |all| check::undone(self.flow, all)).await?;
         report.at_most(Tally::LongestDrainMs, began.elapsed().as_millis() as u64);
@@ -217,7 +217,7 @@ impl Shop {
     }
 
     /// Waits until a service has read all that others published; how it stands then.
-    pub(super) async fn caught_up(&self, kind: ServiceKind) -> Result<Waiting, TortureError> {
+    pub(super) async fn caught_up(&self, kind: ServiceKind) -> Result<OpenWork, TortureError> {
         let what = format!("the {kind} has caught up");
         let all = self.quiet(&what, |all| check::undone_by(kind, self.flow, all));
         Ok(all.await?.remove(&kind).unwrap_or_default())
@@ -246,7 +246,7 @@ impl Shop {
         let (mut last, mut said) = (None, Vec::new());
         let quiet = eventually_within(PATIENCE, what, async || {
             // The server may still be starting up.
-            let Ok(all) = Waiting::of_all(&self.databases, &self.fleet).await else {
+            let Ok(all) = OpenWork::of_all(&self.databases, &self.fleet).await else {
                 return Ok(None);
             };
             said = undone(&all);
@@ -262,8 +262,9 @@ impl Shop {
     }
 
     /// All that is in books and tables.
-    pub(super) async fn found(&self) -> Result<Found, TortureError> {
-        let mut found = Found { books: self.fleet.books().await?, ..Found::default() };
+    pub(super) async fn found(&self) -> Result<ServiceContents, TortureError> {
+        let mut found =
+            ServiceContents { books: self.fleet.books().await?, ..ServiceContents::default() };
         for kind in ServiceKind::ALL {
             found.tables.insert(kind, Tables::read(&self.databases, &self.fleet, kind).await?);
             let declared = declaration(kind, self.flow);
@@ -275,7 +276,7 @@ impl Shop {
 }
 
 /// Counts what a flow came to.
-fn count_ends(report: &mut Report, known: &Known, found: &Found) {
+fn count_ends(report: &mut Report, known: &Knowledge, found: &ServiceContents) {
     for end in known.ends.values() {
         report.count(if end == "confirmed" { Tally::Confirmed } else { Tally::Cancelled }, 1);
     }

@@ -15,7 +15,7 @@ pub(super) struct Tables {
     /// By position; without one at the end.
     pub(super) outbox: Vec<Published>,
     pub(super) inbox: Vec<Dealt>,
-    pub(super) waiting: Waiting,
+    pub(super) waiting: OpenWork,
 }
 
 /// An event that a service published.
@@ -39,7 +39,7 @@ pub(super) struct Dealt {
 
 /// The counts that say whether a service still has something to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Waiting {
+pub(super) struct OpenWork {
     /// The last event that has a position.
     pub(super) head: Cursor,
     pub(super) without_position: u64,
@@ -52,7 +52,7 @@ pub(super) struct Waiting {
 }
 
 /// The events that all services wait for.
-pub(super) type AllWaiting = BTreeMap<ServiceKind, Waiting>;
+pub(super) type AllWaiting = BTreeMap<ServiceKind, OpenWork>;
 
 /// PostgreSQL names a column that is cast like the column: each is sorted by with its table's name.
 const WAITING: [&str; 5] = [
@@ -89,7 +89,7 @@ impl Tables {
     }
 }
 
-impl Waiting {
+impl OpenWork {
     pub(super) async fn of_all(
         databases: &Databases,
         fleet: &Fleet,
@@ -102,7 +102,7 @@ impl Waiting {
     }
 }
 
-fn waiting(rows: Vec<Vec<Row>>) -> Result<Waiting, TortureError> {
+fn waiting(rows: Vec<Vec<Row>>) -> Result<OpenWork, TortureError> {
     let [head, without_position, parked, set_aside, cursors] =
         <[_; 5]>::try_from(rows).map_err(|rows| TortureError::Unreadable(format!("{rows:?}")))?;
     let head = match head.into_iter().next() {
@@ -116,7 +116,7 @@ fn waiting(rows: Vec<Vec<Row>>) -> Result<Waiting, TortureError> {
         let source = row.drain(..1).next().flatten().unwrap_or_default();
         Ok((source, cursor(row)?))
     });
-    Ok(Waiting {
+    Ok(OpenWork {
         head,
         without_position,
         parked: texts(parked),

@@ -22,11 +22,11 @@ use database::{Database, DatabaseError, database};
 #[derive(Args)]
 pub struct EventsCommand {
     #[command(subcommand)]
-    command: Command,
+    command: EventsSubcommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum EventsSubcommand {
     Schema(Schema),
     Init(Init),
     Cursor(CursorCommand),
@@ -68,14 +68,14 @@ struct Init {
 impl EventsCommand {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
-            Command::Schema(Schema { dialect }) => {
+            EventsSubcommand::Schema(Schema { dialect }) => {
                 wholly_terminal::write(dialect.dialect().schema()).map_err(DatabaseError::Output)
             }
-            Command::Init(Init { database }) => database.create_tables(),
-            Command::Cursor(cursor) => cursor.run(),
-            Command::Parked(parked) => parked.run(),
-            Command::Retry(retry) => retry.run(),
-            Command::Drop(drop) => drop.run(),
+            EventsSubcommand::Init(Init { database }) => database.create_tables(),
+            EventsSubcommand::Cursor(cursor) => cursor.run(),
+            EventsSubcommand::Parked(parked) => parked.run(),
+            EventsSubcommand::Retry(retry) => retry.run(),
+            EventsSubcommand::Drop(drop) => drop.run(),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use super::*;
 use crate::log::listing::{Cursor, Page};
 use crate::log::memory::MemoryLog;
 use crate::log::{
-    LogWriter, Lsn, PlacedEntry, ReadError, StoredTransaction, Told, WithoutPayloads, Written,
+    KnownLog, LogWriter, Lsn, PlacedEntry, ReadError, StoredTransaction, WithoutPayloads, Written,
 };
 use crate::participant::panic_message;
 
@@ -85,7 +85,7 @@ impl Log for BrokenLog {
         Ok(self.opened(self.inner.open()?))
     }
 
-    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+    fn reopen(&self, told: KnownLog) -> Result<OpenLog, OpenError> {
         let open = match self.broken {
             Broken::ReopensAnother => MemoryLog::new(LogId::from_bits(9)).open()?,
             _ => self.inner.reopen(told)?,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::check::Check;
+use super::check::FileCheck;
 use super::connect;
 use super::file::LogFile;
 use super::meta::Meta;
@@ -36,7 +36,7 @@ impl Background {
     ) -> Result<Self, String> {
         let connection = connect(path, 2_000).map_err(|error| error.to_string())?;
         // Of what is there by now: what is appended meanwhile has greater ordinals.
-        let mut check = Check::begin(&connection, meta).map_err(|error| error.to_string())?;
+        let mut check = FileCheck::begin(&connection, meta).map_err(|error| error.to_string())?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         checking.store(true, SeqCst);

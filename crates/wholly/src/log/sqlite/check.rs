@@ -11,7 +11,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::checksum::{numbers, text};
-use super::find::{Found, find, snapshot};
+use super::find::{FoundTransaction, find, snapshot};
 use super::index::Unsettled;
 use super::labels::Dictionary;
 use super::meta::Meta;
@@ -26,20 +26,20 @@ const KEYS: i64 = 16 * PIECE;
 
 /// Something that is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct DamagedPart {
     pub(super) what: String,
     /// The transaction that it is in doubt for; `None` where it may be any.
     pub(super) transaction: Option<TransactionId>,
 }
 
-impl Problem {
+impl DamagedPart {
     pub(super) fn of_any(what: impl Into<String>) -> Self {
         Self { what: what.into(), transaction: None }
     }
 }
 
 /// A check on its way.
-pub(super) struct Check {
+pub(super) struct FileCheck {
     /// As it was when the check began.
     meta: Meta,
     /// The greatest ordinal that is checked.
@@ -62,7 +62,7 @@ enum Phase {
     Done,
 }
 
-impl Check {
+impl FileCheck {
     /// A check of what the indexes hold by now.
     pub(super) fn begin(file: &Connection, meta: Meta) -> rusqlite::Result<Self> {
         let last = "SELECT coalesce(max(ordinal), 0) FROM transactions";
@@ -84,7 +84,7 @@ impl Check {
     pub(super) fn piece(
         &mut self,
         file: &Connection,
-        tell: &mut dyn FnMut(Problem),
+        tell: &mut dyn FnMut(DamagedPart),
     ) -> Result<bool, ReadError> {
         let snapshot = snapshot(file)?;
         match self.phase {
@@ -101,16 +101,16 @@ impl Check {
     pub(super) fn nothing_more(
         &self,
         file: &Connection,
-        tell: &mut dyn FnMut(Problem),
+        tell: &mut dyn FnMut(DamagedPart),
     ) -> Result<(), ReadError> {
         let count = |table: &str| {
             file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0))
         };
         if count("listed")? != self.transactions as i64 {
-            tell(Problem::of_any("the list has not as many transactions as there are"));
+            tell(DamagedPart::of_any("the list has not as many transactions as there are"));
         }
         if count("unsettled")? != self.unsettled {
-            tell(Problem::of_any("the list of what is unsettled has not as many as there are"));
+            tell(DamagedPart::of_any("the list of what is unsettled has not as many as there are"));
         }
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Check {
     fn transactions(
         &mut self,
         file: &Connection,
-        tell: &mut dyn FnMut(Problem),
+        tell: &mut dyn FnMut(DamagedPart),
     ) -> Result<(), ReadError> {
         let mut rows = file.prepare_cached(
             "SELECT ordinal, label, random FROM transactions
@@ -137,14 +137,14 @@ impl Check {
             self.after = ordinal;
             self.transactions += 1;
             if dictionary.labels(label)?.is_none() {
-                tell(Problem::of_any(format!("there is no label {label}")));
+                tell(DamagedPart::of_any(format!("there is no label {label}")));
             }
             if let Some(problem) = self.transaction(file, ordinal, label, random)? {
                 tell(problem);
             }
         }
         if self.phase == Phase::Keys && self.seen != self.meta.total {
-            tell(Problem::of_any("entries are missing, or there are some that none had"));
+            tell(DamagedPart::of_any("entries are missing, or there are some that none had"));
         }
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Check {
         ordinal: i64,
         label: i64,
         random: i64,
-    ) -> Result<Option<Problem>, ReadError> {
+    ) -> Result<Option<DamagedPart>, ReadError> {
         let Some(found) = find(file, &Shared::default(), ordinal)? else { return Ok(None) };
         let before = self.meta.indexed;
         for row in found.rows.iter().filter(|row| row.place < before) {
@@ -171,7 +171,7 @@ impl Check {
         let settled = label & 1 == 1;
         self.unsettled += i64::from(!settled);
         let is_unsettled = Unsettled::of(file, ordinal)?.is_some();
-        let Found { id, damage, .. } = found;
+        let FoundTransaction { id, damage, .. } = found;
         let wrong = match () {
             () if listed != Some(random) => Some("it is not listed as what it is"),
             () if is_unsettled == settled => Some("whether it has settled is told in two ways"),
@@ -181,10 +181,14 @@ impl Check {
             () => None,
         };
         let what = damage.or(wrong.map(|wrong| format!("the transaction {id}: {wrong}")));
-        Ok(what.map(|what| Problem { what, transaction: Some(id) }))
+        Ok(what.map(|what| DamagedPart { what, transaction: Some(id) }))
     }
 
-    fn keys(&mut self, file: &Connection, tell: &mut dyn FnMut(Problem)) -> Result<(), ReadError> {
+    fn keys(
+        &mut self,
+        file: &Connection,
+        tell: &mut dyn FnMut(DamagedPart),
+    ) -> Result<(), ReadError> {
         let mut rows = file.prepare_cached(
             "SELECT key, ordinal FROM keys WHERE ?1 IS NULL OR key > ?1 ORDER BY key LIMIT ?2",
         )?;
@@ -201,7 +205,7 @@ impl Check {
             self.after_key = Some(key);
         }
         if self.phase == Phase::Done && self.keys != 0 {
-            tell(Problem::of_any("clients' keys do not lead to their transactions"));
+            tell(DamagedPart::of_any("clients' keys do not lead to their transactions"));
         }
         Ok(())
     }

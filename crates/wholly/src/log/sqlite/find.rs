@@ -17,7 +17,7 @@ use super::row::{EntryRow, Integrity};
 use super::tail::Shared;
 
 /// A transaction as it was found.
-pub(super) struct Found {
+pub(super) struct FoundTransaction {
     pub(super) id: TransactionId,
     /// The client's key, where the entry that has it is whole.
     pub(super) key: Option<String>,
@@ -27,7 +27,7 @@ pub(super) struct Found {
     pub(super) damage: Option<String>,
 }
 
-impl Found {
+impl FoundTransaction {
     /// One of which nothing can be read but that it was there.
     pub(super) fn unreadable(ordinal: i64, why: String) -> Self {
         let id = TransactionId::of_parts(ordinal.unsigned_abs(), 0, LogId::from_bits(0));
@@ -54,7 +54,7 @@ pub(super) fn find(
     file: &Connection,
     tail: &Shared,
     ordinal: i64,
-) -> Result<Option<Found>, ReadError> {
+) -> Result<Option<FoundTransaction>, ReadError> {
     // First the tail, then the file: what leaves the tail is in the file by then.
     let (in_tail, begun, last_label) = match tail.lock().transactions.get(&ordinal) {
         Some(known) => (known.places.clone(), known.begun, Some(known.label)),
@@ -97,7 +97,7 @@ pub(super) fn find(
         (None, Some(Indexed { label, random, .. }), _) => id_of(file, ordinal, label, random)?,
         (None, None, first) => {
             let told = first.and_then(EntryRow::id);
-            told.unwrap_or(Found::unreadable(ordinal, String::new()).id)
+            told.unwrap_or(FoundTransaction::unreadable(ordinal, String::new()).id)
         }
     };
     let key = rows.first().filter(|first| first.integrity() == Integrity::Whole);
@@ -106,7 +106,7 @@ pub(super) fn find(
         true => why,
         false => format!("the transaction {id}: {why}"),
     });
-    Ok(Some(Found { id, key, rows, damage }))
+    Ok(Some(FoundTransaction { id, key, rows, damage }))
 }
 
 /// Begins a snapshot, unless the caller has one.

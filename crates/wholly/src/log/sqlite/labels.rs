@@ -25,7 +25,7 @@ const REMEMBERED: usize = 4_096;
 
 /// What never changes of a transaction's labels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Kind {
+pub(super) struct LabelKind {
     name: Name,
     pattern: Pattern,
     participants: Arc<[ParticipantName]>,
@@ -34,7 +34,7 @@ pub(super) struct Kind {
 
 /// The kinds that the writer has met.
 #[derive(Default)]
-pub(super) struct Kinds(HashMap<Kind, i64>);
+pub(super) struct Kinds(HashMap<LabelKind, i64>);
 
 impl Kinds {
     /// The label of a transaction with this entry, in the caller's transaction, which may add a
@@ -42,12 +42,12 @@ impl Kinds {
     pub(super) fn label(&mut self, file: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
         let Labels { name, pattern, participants, state, stuck } = entry.labels.clone();
         let (log, settled) = (entry.transaction.log(), entry.ended.is_some());
-        let kind = self.number(file, Kind { name, pattern, participants, log })?;
+        let kind = self.number(file, LabelKind { name, pattern, participants, log })?;
         let standing = (state.number() as i64) << 2 | i64::from(stuck) << 1 | i64::from(settled);
         Ok(kind << STANDING_BITS | standing)
     }
 
-    fn number(&mut self, file: &Connection, kind: Kind) -> rusqlite::Result<i64> {
+    fn number(&mut self, file: &Connection, kind: LabelKind) -> rusqlite::Result<i64> {
         if let Some(number) = self.0.get(&kind) {
             return Ok(*number);
         }
@@ -87,7 +87,7 @@ impl Kinds {
 /// Labels by their number, as one read finds them.
 pub(super) struct Dictionary<'f> {
     file: &'f Connection,
-    kinds: HashMap<i64, Option<Kind>>,
+    kinds: HashMap<i64, Option<LabelKind>>,
 }
 
 impl<'f> Dictionary<'f> {
@@ -101,7 +101,7 @@ impl<'f> Dictionary<'f> {
         let Some(kind) = self.kind(label >> STANDING_BITS)? else { return Ok(None) };
         let state = (label >> 2) & ((1 << (STANDING_BITS - 2)) - 1);
         let Some(state) = State::ALL.get(state as usize).copied() else { return Ok(None) };
-        let Kind { name, pattern, participants, log: _ } = kind.clone();
+        let LabelKind { name, pattern, participants, log: _ } = kind.clone();
         let labels = Labels { name, pattern, participants, state, stuck: label & 2 != 0 };
         Ok(Some((labels, label & 1 != 0)))
     }
@@ -111,14 +111,14 @@ impl<'f> Dictionary<'f> {
         Ok(self.kind(label >> STANDING_BITS)?.map(|kind| kind.log))
     }
 
-    fn kind(&mut self, number: i64) -> Result<Option<&Kind>, ReadError> {
+    fn kind(&mut self, number: i64) -> Result<Option<&LabelKind>, ReadError> {
         if !self.kinds.contains_key(&number) {
             let read = self
                 .file
                 .prepare_cached(&format!("{COLUMNS} WHERE kind = ?1"))?
                 .query_row([number], parts)
                 .optional()?;
-            let kind = read.map(|(_, parts)| Kind::parse(&parts)).transpose()?;
+            let kind = read.map(|(_, parts)| LabelKind::parse(&parts)).transpose()?;
             self.kinds.insert(number, kind);
         }
         Ok(self.kinds.get(&number).and_then(Option::as_ref))
@@ -146,7 +146,7 @@ impl<'f> Dictionary<'f> {
             return Ok(None);
         }
         for (number, parts) in &rows {
-            self.kinds.insert(*number, Some(Kind::parse(parts)?));
+            self.kinds.insert(*number, Some(LabelKind::parse(parts)?));
         }
         Ok(Some(rows.into_iter().map(|(number, _)| number).collect()))
     }
@@ -188,7 +188,7 @@ fn checksum(kind: i64, (log, texts): &Parts) -> i64 {
     numbers(&[kind, log, name, pattern, participants]).cast_signed()
 }
 
-impl Kind {
+impl LabelKind {
     fn parse((log, [name, pattern, participants]): &Parts) -> Result<Self, ReadError> {
         let names = participants.split_ascii_whitespace().map(ParticipantName::new);
         Ok(Self {

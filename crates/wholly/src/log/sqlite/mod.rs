@@ -111,7 +111,7 @@ use wholly_core::LogId;
 use super::maintenance::{
     CopyError, Maintenance, Provenance, Salvaged, Unsupported, Verified, VerifyError,
 };
-use super::{AppendError, DamageRegister, Log, OpenError, OpenLog, ReadError, Told};
+use super::{AppendError, DamageRegister, KnownLog, Log, OpenError, OpenLog, ReadError};
 
 /// The log in one SQLite file, readable with everyone's tools: `select * from history`.
 ///
@@ -172,7 +172,7 @@ impl SqliteLog {
         self.provenance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn opened(&self, told: Option<Told>) -> Result<OpenLog, OpenError> {
+    fn opened(&self, told: Option<KnownLog>) -> Result<OpenLog, OpenError> {
         let mut provenance = self.provenance();
         let how = open::How {
             provenance: *provenance,
@@ -193,7 +193,7 @@ impl Log for SqliteLog {
         self.opened(None)
     }
 
-    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+    fn reopen(&self, told: KnownLog) -> Result<OpenLog, OpenError> {
         self.opened(Some(told))
     }
 }

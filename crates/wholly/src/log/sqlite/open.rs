@@ -11,9 +11,9 @@ use std::sync::atomic::AtomicBool;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::super::{DamageRegister, OpenError, OpenLog, Told};
+use super::super::{DamageRegister, KnownLog, OpenError, OpenLog};
 use super::background::Background;
-use super::check::Check;
+use super::check::FileCheck;
 use super::checkpoint::Checkpoints;
 use super::create;
 use super::file::{self, FileId, LogFile, Owned, Watch};
@@ -37,7 +37,7 @@ pub(super) struct How {
     /// Where there is none, one is made.
     pub(super) create: bool,
     /// What a coordinator knows of it that had it open.
-    pub(super) told: Option<Told>,
+    pub(super) told: Option<KnownLog>,
     pub(super) damage: DamageRegister,
     pub(super) bounds: Bounds,
 }
@@ -188,11 +188,11 @@ impl At<'_> {
         how: &How,
     ) -> Result<Option<String>, crate::log::ReadError> {
         let mut of_any = create::wrong_structure(file)?;
-        let mut tell = |problem: super::check::Problem| match problem.transaction {
+        let mut tell = |problem: super::check::DamagedPart| match problem.transaction {
             Some(_) => how.damage.note(problem.what),
             None => _ = of_any.get_or_insert(problem.what),
         };
-        let mut check = Check::begin(file, *meta)?;
+        let mut check = FileCheck::begin(file, *meta)?;
         while check.piece(file, &mut tell)? {}
         check.nothing_more(file, &mut tell)?;
         Ok(of_any)

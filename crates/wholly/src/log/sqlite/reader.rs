@@ -13,7 +13,7 @@ use super::super::{
 };
 use super::connect;
 use super::file::LogFile;
-use super::find::{Found, find};
+use super::find::{FoundTransaction, find};
 use super::list::{Bounds, list};
 use super::meta::Meta;
 use super::row::{EntryRow, select_entries};
@@ -75,7 +75,11 @@ impl SqliteReader {
 
     /// A transaction by its ordinal; `None` if it is not there, or was deleted meanwhile. What is
     /// damaged of it is noted.
-    fn found(&self, file: &Connection, ordinal: i64) -> Result<Option<Found>, ReadError> {
+    fn found(
+        &self,
+        file: &Connection,
+        ordinal: i64,
+    ) -> Result<Option<FoundTransaction>, ReadError> {
         let found = find(file, &self.tail, ordinal)?;
         if let Some(why) = found.as_ref().and_then(|found| found.damage.as_ref()) {
             self.damage.note(why.clone());
@@ -89,7 +93,7 @@ impl LogReader for SqliteReader {
         let Ok(ordinal) = i64::try_from(id.ordinal()) else { return Ok(None) };
         // An ordinal is unique in one log; an id that has it may come from another.
         let found = self.with(|file| self.found(file, ordinal))?;
-        Ok(found.filter(|found| found.id == id).map(Found::stored))
+        Ok(found.filter(|found| found.id == id).map(FoundTransaction::stored))
     }
 
     fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError> {
@@ -171,11 +175,11 @@ impl SqliteReader {
         let found = match self.with(|file| self.found(file, ordinal)) {
             Err(ReadError::Damaged { why }) => {
                 self.damage.note(format!("the transaction with ordinal {ordinal}: {why}"));
-                Some(Found::unreadable(ordinal, why))
+                Some(FoundTransaction::unreadable(ordinal, why))
             }
             found => found?,
         };
-        Ok(found.map(Found::stored))
+        Ok(found.map(FoundTransaction::stored))
     }
 
     fn placed(&self, row: EntryRow) -> PlacedEntry {

@@ -24,7 +24,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use wholly_core::Timestamp;
 
 use super::super::{AppendError, DamageRegister, Position, ReadError, WithoutPayloads};
-use super::find::{Found, find};
+use super::find::{FoundTransaction, find};
 use super::meta::Meta;
 use super::probe::{Bug, planted};
 use super::tail::Shared;
@@ -200,10 +200,10 @@ fn whole(
     tail: &Shared,
     ordinal: i64,
     register: &DamageRegister,
-) -> Result<Option<Found>, AppendError> {
+) -> Result<Option<FoundTransaction>, AppendError> {
     match find(file, tail, ordinal) {
         Ok(found) if planted(Bug::RemovalBlesses) => Ok(found),
-        Ok(Some(Found { damage: Some(why), .. })) | Err(ReadError::Damaged { why }) => {
+        Ok(Some(FoundTransaction { damage: Some(why), .. })) | Err(ReadError::Damaged { why }) => {
             register.note(why);
             Ok(None)
         }
@@ -216,7 +216,7 @@ fn delete(
     file: &Transaction<'_>,
     meta: &mut Meta,
     ordinal: i64,
-    found: &Found,
+    found: &FoundTransaction,
 ) -> rusqlite::Result<()> {
     index::delete(file, meta, ordinal)?;
     meta.trimmed = meta.trimmed.max(ordinal);
@@ -228,7 +228,7 @@ fn delete(
 fn rewrite(
     file: &Transaction<'_>,
     meta: &mut Meta,
-    found: Found,
+    found: FoundTransaction,
     without: WithoutPayloads<'_>,
 ) -> Result<(), AppendError> {
     let rows = found.rows.clone();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::check::{Check, Problem};
+use super::check::{DamagedPart, FileCheck};
 use super::file::{self, LogFile};
 use super::find::{find, snapshot};
 use super::look::{connect_to_look, make_sure_it_is_one, stand};
@@ -78,10 +78,10 @@ impl Default for Findings {
 
 impl Findings {
     fn of_any(&mut self, what: String) {
-        self.take(Problem::of_any(what));
+        self.take(DamagedPart::of_any(what));
     }
 
-    fn take(&mut self, problem: Problem) {
+    fn take(&mut self, problem: DamagedPart) {
         let Verified { damage, doubt, .. } = &mut self.0;
         if damage.len() < TOLD {
             damage.push(problem.what);
@@ -107,7 +107,7 @@ impl Findings {
         if let Some(what) = create::wrong_structure(&file)? {
             self.of_any(what);
         }
-        let mut check = Check::begin(&file, meta)?;
+        let mut check = FileCheck::begin(&file, meta)?;
         while check.piece(&file, &mut |problem| self.take(problem))? {}
         check.nothing_more(&file, &mut |problem| self.take(problem))?;
         self.0.transactions = check.transactions;
@@ -123,7 +123,7 @@ impl Findings {
         for (ordinal, _) in recent {
             let Some(found) = find(&file, &tail, ordinal)? else { continue };
             if let Some(what) = found.damage {
-                self.take(Problem { what, transaction: Some(found.id) });
+                self.take(DamagedPart { what, transaction: Some(found.id) });
             }
         }
         Ok(())

@@ -11,9 +11,9 @@ use super::*;
 
 /// A participant that does what the payload says, and counts.
 #[derive(Clone)]
-struct Scripted(Arc<State>);
+struct Scripted(Arc<ScriptState>);
 
-struct State {
+struct ScriptState {
     gate: Semaphore,
     now: AtomicUsize,
     now_first_phase: AtomicUsize,
@@ -25,7 +25,7 @@ struct State {
 impl Scripted {
     fn new() -> Self {
         let zero = || AtomicUsize::new(0);
-        Self(Arc::new(State {
+        Self(Arc::new(ScriptState {
             gate: Semaphore::new(0),
             now: zero(),
             now_first_phase: zero(),

@@ -1,7 +1,7 @@
 use wholly_events::{EventId, ServiceName};
 
 use super::*;
-use crate::torture::choreography::tables::{Dealt, Waiting};
+use crate::torture::choreography::tables::{Dealt, OpenWork};
 use wholly_demo::choreography::declaration;
 
 const FLOW: Flow = Flow::Sequential;
@@ -37,7 +37,7 @@ fn of_order() -> Tables {
             dealt("PaymentTaken", "payment", "A", "done"),
             dealt("InventoryReleased", "inventory", "B", "done"),
         ],
-        waiting: Waiting::default(),
+        waiting: OpenWork::default(),
     }
 }
 
@@ -53,7 +53,7 @@ fn of_inventory() -> Tables {
             dealt("OrderCreated", "order", "B", "done"),
             dealt("PaymentRefused", "payment", "B", "done"),
         ],
-        waiting: Waiting::default(),
+        waiting: OpenWork::default(),
     }
 }
 
@@ -67,15 +67,15 @@ fn of_payment() -> Tables {
             dealt("InventoryReserved", "inventory", "A", "done"),
             dealt("InventoryReserved", "inventory", "B", "refused"),
         ],
-        waiting: Waiting::default(),
+        waiting: OpenWork::default(),
     }
 }
 
 /// One order that is confirmed and one that is declined, and everything as it must be.
-fn sound() -> (Known, Found) {
+fn sound() -> (Knowledge, ServiceContents) {
     let opening = Stock::from([("item1".to_owned(), 10)]);
     let orders = [Order::new("A", "item1", 2, 700), Order::new("B", "item1", 3, 900).declined()];
-    let mut found = Found {
+    let mut found = ServiceContents {
         books: Books::after(&opening, [&orders[0]]).and_cancelled(&orders[1]),
         tables: [
             (ServiceKind::Order, of_order()),
@@ -83,7 +83,7 @@ fn sound() -> (Known, Found) {
             (ServiceKind::Payment, of_payment()),
         ]
         .into(),
-        ..Found::default()
+        ..ServiceContents::default()
     };
     let mut heads = BTreeMap::new();
     for (kind, tables) in &mut found.tables {
@@ -99,11 +99,11 @@ fn sound() -> (Known, Found) {
         tables.waiting.cursors = sources(*kind, FLOW).iter().map(cursor).collect();
     }
     let ends = [("A", "confirmed"), ("B", "cancelled")];
-    let known = Known {
+    let known = Knowledge {
         opening,
         ends: ends.map(|(order, end)| (order.to_owned(), end.to_owned())).into(),
         orders: orders.into_iter().map(|order| (order.id.clone(), order)).collect(),
-        ..Known::default()
+        ..Knowledge::default()
     };
     (known, found)
 }
@@ -114,13 +114,13 @@ fn what_is_as_it_must_be_is_not_reported() {
     assert_eq!(violations(FLOW, &known, &found), [""; 0]);
 }
 
-fn inventory(found: &mut Found) -> &mut Tables {
+fn inventory(found: &mut ServiceContents) -> &mut Tables {
     found.tables.get_mut(&ServiceKind::Inventory).unwrap()
 }
 
 #[test]
 fn whatever_is_wrong_is_reported() {
-    type Harm = fn(&mut Known, &mut Found);
+    type Harm = fn(&mut Knowledge, &mut ServiceContents);
     let harms: [(&str, Harm); 21] = [
         ("its client was told", |known, _| _ = known.ends.remove("A")),
         ("its client was told", |known, _| {

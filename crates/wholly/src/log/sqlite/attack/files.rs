@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::log::{Position, Told as Known};
+use crate::log::{KnownLog as Known, Position};
 
 fn refusal(log: &SqliteLog) -> OpenError {
     log.open().err().expect("opening is refused")

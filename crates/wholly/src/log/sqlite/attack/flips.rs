@@ -4,7 +4,7 @@ use super::*;
 
 /// A small log with all that a log can hold: two runs of the indexes, removed payloads, transactions
 /// that were trimmed. Its image as a kill leaves it, what it tells, and its newest transaction.
-fn small_log(subject: &Subject) -> (Image, Told, u64) {
+fn small_log(subject: &Subject) -> (Image, LogContents, u64) {
     let mut open = subject.log().create_if_missing().open().unwrap();
     append(&mut open, batches(1, 12));
     open.writer.trim(Timestamp::from_millis(3), 9).unwrap();

@@ -14,7 +14,7 @@ fn expected(batches: u64) -> BTreeMap<TransactionId, Vec<String>> {
 
 /// What opened holds all that the side file knows of, and it is what the log held at one moment; but
 /// for what it says is damaged.
-fn holds(at: &str, told: &Told, damaged: bool, side: u64, newest: u64) {
+fn holds(at: &str, told: &LogContents, damaged: bool, side: u64, newest: u64) {
     let is = (side..=newest).find(|batches| {
         let mut expected = expected(*batches);
         expected.retain(|id, _| !damaged || told.histories.contains_key(id));

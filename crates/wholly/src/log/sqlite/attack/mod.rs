@@ -114,7 +114,7 @@ fn append(open: &mut OpenLog, batches: impl Iterator<Item = Vec<Entry>>) {
 
 /// All that a log tells of each transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Told {
+struct LogContents {
     histories: BTreeMap<TransactionId, Vec<String>>,
     listed: Vec<(TransactionId, Labels, bool)>,
     keys: BTreeMap<String, TransactionId>,
@@ -122,8 +122,8 @@ struct Told {
 }
 
 /// Reads all that a log tells. Of what it says is damaged nothing is told, which is noticed.
-fn told(reader: &dyn LogReader, newest: u64, noticed: &mut bool) -> Told {
-    let mut told = Told::default();
+fn told(reader: &dyn LogReader, newest: u64, noticed: &mut bool) -> LogContents {
+    let mut told = LogContents::default();
     let mut damaged = BTreeMap::new();
     for n in 1..=newest {
         match reader.history(id(n)) {
@@ -178,7 +178,7 @@ fn told(reader: &dyn LogReader, newest: u64, noticed: &mut bool) -> Told {
 /// What opening the files as they are now comes to.
 enum Outcome {
     Refused,
-    Opened { told: Told, noticed: bool },
+    Opened { told: LogContents, noticed: bool },
 }
 
 fn outcome(subject: &Subject, newest: u64) -> Outcome {

@@ -18,10 +18,10 @@ pub(super) const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
 /// The state of the addresses of one host.
 #[derive(Default)]
-pub(super) struct AddressHealth(Mutex<State>);
+pub(super) struct AddressHealth(Mutex<HealthState>);
 
 #[derive(Default)]
-struct State {
+struct HealthState {
     /// The addresses of the last look-up.
     known: Vec<IpAddr>,
     failures: HashMap<IpAddr, Failures>,
@@ -66,13 +66,13 @@ impl AddressHealth {
         fails(&address) && !state.known.iter().all(fails)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HealthState> {
         // Nothing panics between two changes.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl HealthState {
     fn failed(&mut self, address: IpAddr, times: u32) {
         let last = Instant::now();
         let failures = self.failures.entry(address).or_insert(Failures { in_a_row: 0, last });
