@@ -120,7 +120,7 @@ pub enum Transition<R> {
 /// The part of the service's code that a call in two-phase runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BranchMethod {
-    /// Validate; [`voted`] says what follows.
+    /// Validate; [`voted`] gives the row and the answer.
     Validate,
     /// Apply the prepared data; the branch is then committed, and the answer is done.
     Apply,

@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(unknown, Answer::unknown("status 500: disk full"));
     }
 
-    /// What `said` means once it has been an HTTP response.
+    /// Reads `said` back from its HTTP response.
     async fn reread(operation: Operation, said: Answer) -> Answer {
         let has_output = matches!(said, Answer::DoneWith { .. });
         let response = respond(said);

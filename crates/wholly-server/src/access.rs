@@ -1,8 +1,8 @@
 //! Access control: tokens, client certificates, and their roles.
 //!
-//! A token is 32 random bytes, so nobody finds it by trying, and its plain SHA-256 is all that the
-//! configuration keeps: a slow hash with a salt protects what people choose, and would here only
-//! cost a processor for every request.
+//! A token is 32 random bytes, so nobody finds it by trying, and the configuration keeps only its
+//! plain SHA-256: a slow hash with a salt protects chosen passwords, and would here only cost a
+//! processor for every request.
 //!
 //! INVARIANT: which token was presented, or how much of one was right, does not show in the time
 //! that the answer takes: all of them are compared, each to its end.
@@ -111,7 +111,7 @@ impl Access {
         names.iter().find_map(|name| self.clients.get(name))
     }
 
-    /// The configured callers, with how each authenticates.
+    /// The configured callers, each with its means of authentication.
     pub fn callers(&self) -> impl Iterator<Item = (&'static str, &Caller)> {
         let tokens = self.tokens.iter().map(|(_, caller)| ("token", &**caller));
         tokens.chain(self.clients.values().map(|caller| ("client", &**caller)))
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(at(60), Err(Duration::from_millis(40)));
         assert_eq!(at(100), Ok(()));
         assert_eq!(at(100), Err(Duration::from_millis(100)));
-        // What was not used is not saved beyond the burst.
+        // Unused requests are not saved beyond the burst.
         assert_eq!([at(9_000), at(9_000), at(9_000)], [Ok(()); 3]);
         assert!(at(9_000).is_err());
     }

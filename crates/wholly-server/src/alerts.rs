@@ -1,13 +1,13 @@
 //! Alerts: a webhook is told when a transaction is stuck, and when it no longer is; the same of
 //! [choreographies and feeds](observed); and when [damage] is found in the log.
 //!
-//! There is no queue. What the webhook was told is compared with what is so, and what differs is
-//! told, as often as it takes: a webhook that is down for an hour costs no memory and loses nothing
-//! that still matters. What became stuck and went on again meanwhile is not told.
+//! There is no queue. The state that the webhook was told is compared with the present one, and the
+//! difference is told, as often as it takes: a webhook that is down for an hour costs no memory and
+//! loses nothing that still matters. A transaction stuck only meanwhile is not told.
 //!
-//! Delivery is at least once. A restart has forgotten what was told, and tells of everything that
-//! is still stuck again, under the same `webhook-id`; that something is no longer stuck is not told
-//! if a restart came in between.
+//! Delivery is at least once. A restart forgets the told state, and tells of everything that is
+//! still stuck again, under the same `webhook-id`; the end of a stuck state is not told if a
+//! restart came in between.
 //!
 //! The loop waits for none of this: it changes a map that is looked at here.
 
@@ -27,7 +27,7 @@ use wholly::{Coordinator, ParticipantName, Pattern, Snapshot, State, Timestamp, 
 pub use observed::Watched;
 pub use webhook::Webhook;
 
-/// The stuck subjects, each with the time since when.
+/// The stuck subjects, each with the time since which it is stuck.
 type Stuck<K> = BTreeMap<K, Timestamp>;
 
 /// The most changes that are looked up at once: the loop must not wait for long.
@@ -36,7 +36,7 @@ const AT_ONCE: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
-/// That something is stuck, or no longer is, which the webhook does not know.
+/// A change that the webhook does not know: something is stuck, or no longer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Change<K> {
     of: K,

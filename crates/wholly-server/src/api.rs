@@ -25,8 +25,8 @@
 //! | `GET /metrics` | what is counted, for Prometheus |
 //! | `GET /openapi.json` | this API as a document |
 //!
-//! Every error is a [`problem`](crate::problem) document. What is done by hand needs a reason. What
-//! each route needs of its caller is in [`roles`], where a new route has to be named, too.
+//! Every error is a [`problem`](crate::problem) document. An action by hand needs a reason. The
+//! requirement of each route is in [`roles`], where a new route has to be named, too.
 
 mod by_hand;
 mod choreographies;
@@ -70,9 +70,9 @@ pub use guard::CallerName;
 pub struct Served {
     pub coordinator: Coordinator,
     pub sagas: Arc<Sagas>,
-    /// None where no feed is followed.
+    /// `None` if no feed is followed.
     pub observer: choreographies::Observing,
-    /// None where nothing is counted.
+    /// `None` if nothing is counted.
     pub metrics: Option<Arc<Metrics>>,
     pub gate: Arc<Gate>,
     pub broadcaster: Broadcaster,
@@ -83,7 +83,7 @@ pub struct Served {
     pub stopping: Stopping,
 }
 
-/// The routes, and for the tests their list: what is here has to be in `openapi.json`.
+/// The routes, and for the tests their list: each has to be in `openapi.json`.
 macro_rules! routes {
     ($($path:literal => $($method:ident $handler:path),+;)*) => {
         fn routes() -> Router<Served> {

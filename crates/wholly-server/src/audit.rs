@@ -1,11 +1,11 @@
 //! The audit: each action of an operator, and each refused request, as lines of JSON.
 //!
-//! An action has two lines: `asked`, which is on disk before the action begins, and how it ended,
-//! which is on disk before that is answered. So a crash between them leaves the question, and an
-//! action that cannot be written down is not done.
+//! An action has two lines: `asked`, which is on disk before the action begins, and its outcome,
+//! which is on disk before the answer. So a crash between them leaves the question, and an action
+//! that cannot be written down is not done.
 //!
-//! INVARIANT: lines are only ever added. The file is opened for each line: who moves it away finds
-//! the next line in a new one.
+//! INVARIANT: lines are only ever added. The file is opened for each line: if it is moved away, the
+//! next line is in a new one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -51,7 +51,7 @@ pub struct AuditRequest {
 #[derive(Serialize)]
 struct AuditLine<'a> {
     at: u64,
-    /// The same in both lines of an action: where in the file the first one is.
+    /// The same in both lines of an action: the place of the first one in the file.
     action: u64,
     #[serde(flatten)]
     asked: &'a AuditRequest,
@@ -82,7 +82,7 @@ impl Audit {
         Ok(audit)
     }
 
-    /// Writes down that an action is about to begin; its number.
+    /// Writes down that an action is about to begin; returns its number.
     pub async fn asked(self: &Arc<Self>, asked: AuditRequest) -> io::Result<u64> {
         self.write(None, asked, "asked", None, None).await
     }
@@ -142,13 +142,13 @@ impl Audit {
         writing.await.map_err(io::Error::other)?
     }
 
-    /// Adds a line, which is told where it begins, and syncs it.
+    /// Adds a line, made from the place where it begins, and syncs it.
     fn append(&self, line: impl Fn(u64) -> io::Result<(u64, Vec<u8>)>) -> io::Result<u64> {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = self.appendable()?;
         let end = file.metadata()?.len();
         let (action, mut text) = match ends_within_a_line(&mut file, end)? {
-            // What a crash or a full disk left of a line stays, on a line of its own.
+            // A line cut by a crash or a full disk stays, on a line of its own.
             true => {
                 let (action, text) = line(end + 1)?;
                 (action, [b"\n".as_slice(), &text].concat())

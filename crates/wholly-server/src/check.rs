@@ -1,5 +1,5 @@
-//! `wholly check`: what is wrong with definitions of sagas, two-phase transactions and a
-//! choreography, or what they say.
+//! `wholly check`: the problems of definitions of sagas, two-phase transactions and a
+//! choreography, or their meaning in words.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ impl Check {
                 return exit::wrote(told, ExitCode::from(code));
             }
         }
-        // Of what cannot be read, the others would be said to lack it.
+        // The others would be said to lack a declaration that cannot be read.
         if code == 0 && !declarations.is_empty() {
             code = choreography(&declarations);
         }
@@ -72,7 +72,7 @@ impl Check {
     }
 }
 
-/// Says what is wrong with a choreography, and gives the exit code.
+/// Prints the problems of a choreography, and returns the exit code.
 fn choreography(declarations: &[Declaration]) -> u8 {
     let mut code = 0;
     for finding in wholly_events::check(declarations) {

@@ -112,7 +112,7 @@ enum Command {
 
 /// Runs the program `wholly`: does what the command line asks.
 pub fn run() -> ExitCode {
-    // The server's configuration says how it tells what happens to it.
+    // The server's configuration gives the form of its log messages.
     let Cli { command } = match parse(|cli: &Cli| matches!(cli.command, Command::Serve(_))) {
         Ok(cli) => cli,
         Err(exit) => return exit,
@@ -159,7 +159,7 @@ pub fn run() -> ExitCode {
 /// error of that write, and shows log messages, except of a command that shows its own.
 ///
 /// # Errors
-/// The exit code of a program that ends here: it showed its help, or what is wrong.
+/// The exit code of a program that ends here: it showed its help, or an error.
 pub fn parse<P: Parser>(shows_its_own: impl FnOnce(&P) -> bool) -> Result<P, ExitCode> {
     let parsed = P::try_parse().map_err(told)?;
     file_size::refuse_writes_beyond_the_limit().map_err(|error| {
@@ -171,7 +171,7 @@ pub fn parse<P: Parser>(shows_its_own: impl FnOnce(&P) -> bool) -> Result<P, Exi
     Ok(parsed)
 }
 
-/// The help that was asked for, or what is wrong with the command line.
+/// The help that was asked for, or the error in the command line.
 fn told(mut said: clap::Error) -> ExitCode {
     // Arguments may come from elsewhere, too.
     let typed =

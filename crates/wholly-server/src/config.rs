@@ -135,7 +135,7 @@ pub enum ConfigError {
 }
 
 impl Source {
-    /// Reads the configuration. What it names relatively lies beside it.
+    /// Reads the configuration. Relative paths in it start at its folder.
     pub fn load(&self) -> Result<Config, ConfigError> {
         let file = &self.file;
         let text = std::fs::read_to_string(file).map_err(|why| match why.kind() {
@@ -346,7 +346,7 @@ impl SettingsSection {
     }
 }
 
-/// A participant's share of what may be in flight: not more than all of it.
+/// A participant's share of the transactions in flight: not more than all of them.
 fn share_of(all: usize, share: &Spanned<value::Positive>) -> Result<usize, Wrong> {
     let limit = share.get_ref().0 as usize;
     match limit <= all {

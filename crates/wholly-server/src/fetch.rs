@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use hyper::{Request, StatusCode, header};
 use wholly_dns::https;
 
-/// The time for which it may take, from the connection to the last byte.
+/// The longest time of a fetch, from the connection to the last byte.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest text, in bytes.

@@ -1,8 +1,8 @@
 //! A limit on the size of files (`ulimit -f`, `LimitFSIZE`), which is to be like a full disk.
 //!
-//! The system sends SIGXFSZ to a process that writes beyond the limit, and its default is to end the
-//! process. Where the signal has a handler, the write fails with EFBIG instead, and takes the path of
-//! every write that fails.
+//! The system sends SIGXFSZ to a process that writes beyond the limit, and its default is to end
+//! the process. If the signal has a handler, the write fails with EFBIG instead, and takes the path
+//! of every write that fails.
 
 use std::io;
 

@@ -1,9 +1,9 @@
 //! The framing of requests, checked before it is parsed.
 //!
-//! Two programs that disagree where a request ends, or whom it names, can be played off against
-//! each other: a proxy lets through what the server takes for another request. So what HTTP/1.1
-//! calls malformed, and parsers are kind to, is refused: a line that ends with a line feed alone,
-//! `Transfer-Encoding` beside `Content-Length`, and of `Host` none or two.
+//! Two programs that disagree about a request's end, or its host, can be played off against each
+//! other: a proxy lets through bytes that the server takes for another request. So requests that
+//! HTTP/1.1 calls malformed, and parsers are kind to, are refused: a line that ends with a line
+//! feed alone, `Transfer-Encoding` beside `Content-Length`, and of `Host` none or two.
 //!
 //! INVARIANT: the first byte that makes a request malformed reaches the parser as NUL, and nothing
 //! after it does. No request may have that byte there, so the parser answers 400 and closes.
@@ -40,7 +40,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Checked<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         if this.malformed {
-            // What still comes is read, so that the answer is not lost by a reset, and dropped.
+            // Later bytes are read, so that the answer is not lost by a reset, and dropped.
             buf.filled_mut()[before..].fill(0);
         } else if let Some(at) = this.scan.malformed_at(&buf.filled()[before..]) {
             this.malformed = true;
@@ -189,7 +189,7 @@ impl Head {
     fn add(&mut self, line: &[u8]) -> Result<(), Malformed> {
         if !self.begun {
             self.begun = true;
-            // An older client need not name a host. A version behind what is kept is no older one.
+            // An older client need not name a host. A version beyond the kept bytes is not older.
             self.needs_host = !line.ends_with(b" HTTP/1.0");
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The limits on what the server lets in: the rules in force, and what is in use of each resource.
+//! The limits at the server's entrance: the rules in force, and the use of each resource.
 //!
 //! The rules change as a whole when the configuration is read again; a request, or a handshake, is
 //! judged by those in force when it begins.

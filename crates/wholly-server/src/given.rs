@@ -29,7 +29,7 @@ pub enum InputDocument {
 /// Reads a file, or asks an address for it; `-` is the standard input.
 ///
 /// # Errors
-/// When there is nothing to read, or when it is none of these.
+/// When there is nothing to read, or when the document is none of these.
 pub fn read(from: &Path) -> Result<InputDocument, FileError> {
     let text = match from.to_str() {
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => fetch(url),

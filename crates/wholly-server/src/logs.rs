@@ -20,8 +20,8 @@ use crate::config::logs::{Format, Logs};
 /// The longest wait at the end for messages that are not written yet.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The log messages of this process, while it runs. Dropping it writes what is left, if the
-/// standard error takes it within a second.
+/// The log messages of this process, while it runs. Dropping it writes the remaining ones, if the
+/// standard error takes them within a second.
 pub struct Shown(Queue);
 
 /// Begins to show them, for a command, which waits for whoever reads its standard error.

@@ -1,4 +1,4 @@
-//! `/metrics`: what the coordinator and the API count, as text that Prometheus reads.
+//! `/metrics`: the counts of the coordinator and the API, as text that Prometheus reads.
 //!
 //! INVARIANT: no label holds a payload, a key, a transaction's id or name, or anything else that a
 //! client chooses: labels come from the configuration and from this code.
@@ -24,7 +24,7 @@ use crate::traces::Traces;
 use engine::Engine;
 use feeds::Feeds;
 
-/// The types of the text: OpenMetrics, and what Prometheus had before it.
+/// The types of the text: OpenMetrics, and Prometheus's older one.
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 pub const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -37,9 +37,9 @@ pub struct Metrics {
 /// The labels of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Request {
-    /// `other` where it is none of HTTP's own.
+    /// The method; `other` if it is none of HTTP's own.
     pub method: &'static str,
-    /// As it was registered, with `{id}` in the place of an id; `other` where there is none.
+    /// The route as registered, with `{id}` in the place of an id; `other` if there is none.
     pub route: String,
     pub status: u16,
 }
@@ -58,8 +58,8 @@ impl MetricConstructor<Histogram> for Bounds {
 }
 
 impl Metrics {
-    /// Those of this coordinator, of the observer if there is one, and of an API that nobody has
-    /// called yet.
+    /// The metrics of this coordinator, of the observer if there is one, and of an API that nobody
+    /// has called yet.
     pub fn of(coordinator: Coordinator, traces: &Traces, observer: Option<Arc<Observer>>) -> Self {
         let mut registry = Registry::with_prefix("wholly");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
@@ -90,7 +90,7 @@ impl Metrics {
     }
 }
 
-/// OpenMetrics text in the older format: the samples are the same, and what is said of them has
+/// OpenMetrics text in the older format: the samples are the same, and the lines about them have
 /// their own names.
 pub fn prometheus(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());

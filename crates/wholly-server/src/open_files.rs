@@ -8,10 +8,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::accept::TURNED_AWAY;
 use crate::config::Config;
 
-/// For the log, the audit, the definitions, the webhook, and what the runtime needs itself.
+/// The files of the log, the audit, the definitions, the webhook, and the runtime itself.
 const OTHERS: u64 = 128;
 
-/// Raises the limit to what this configuration needs, as far as the system lets it; warns where that
+/// Raises the limit to the need of this configuration, as far as the system lets it; warns if that
 /// is not enough.
 pub fn make_room(config: &Config) {
     let needed = needed(config);

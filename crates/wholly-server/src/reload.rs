@@ -24,14 +24,14 @@ const TAKEN_UP: [&str; 5] = ["participants", "tokens", "clients", "limits", "tls
 /// The result of a reload.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
-    /// Participants that are new, and those that are called otherwise than before.
+    /// The participants that are new, or are called in another way than before.
     new_participants: Vec<String>,
     changed_participants: Vec<String>,
     /// The changed keys that take effect only after a restart.
     needs_restart: Vec<String>,
 }
 
-/// Somebody who waits until the configuration was read again.
+/// A caller that waits for the result of a reload.
 pub type ReloadRequest = oneshot::Sender<Result<Reloaded, ConfigError>>;
 
 /// The state of the reloader.
@@ -61,7 +61,7 @@ impl Reloader {
         Self { source, listen, written, participants, endpoints, gate, coordinator, traces }
     }
 
-    /// Reads the configuration again and takes up what can be.
+    /// Reads the configuration again and takes up the changes that it can.
     pub async fn reload(&mut self, decorators: &dyn Decorators) -> Result<Reloaded, ConfigError> {
         let source = self.source.clone();
         let unfit = |why: String| ConfigError::Unfit { why };
@@ -73,7 +73,7 @@ impl Reloader {
         });
         let loaded = loading.await.map_err(|why| unfit(why.to_string()))?;
         let (config, mut fingerprints) = loaded?;
-        // It listens where it did, whatever the file says now.
+        // The address stays the old one, whatever the file says now.
         if let Some(why) = self.listen.forbidden(&config.access) {
             return Err(unfit(why));
         }

@@ -81,7 +81,7 @@ impl Sagas {
             let (name, version) = (definition.name.clone(), definition.version);
             let other = origins.insert((name.clone(), version), file.clone());
             let before = known.entry(name).or_default().insert(version, Arc::clone(&graph));
-            // The same twice does no harm: one may have been stored while the other was put there.
+            // A duplicate does no harm: one may have been stored while the other was put there.
             if let (Some(other), Some(before)) = (other, before)
                 && !before.definition().same_as(definition)
             {
@@ -147,7 +147,7 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
             files.push(file);
         }
     }
-    // The order of a folder is nobody's.
+    // A folder has no order.
     files.sort();
     Ok(files)
 }
@@ -163,7 +163,7 @@ fn write(folder: &Path, graph: &Graph) -> io::Result<()> {
     };
     let file = (1..).find_map(|nth| free(&nth)).transpose()?;
     let file = file.ok_or(io::ErrorKind::AlreadyExists)?;
-    // Hidden, so that what a crash leaves of it is not loaded.
+    // Hidden, so that a part left by a crash is not loaded.
     let unfinished = folder.join(format!(".{name}.unfinished"));
     let mut text = serde_json::to_vec_pretty(definition)?;
     text.push(b'\n');
@@ -172,7 +172,7 @@ fn write(folder: &Path, graph: &Graph) -> io::Result<()> {
     writer.sync_all()?;
     fs::rename(&unfinished, &file)?;
     File::open(folder)?.sync_all().inspect_err(|_| {
-        // Who was told that it is not stored may come with another.
+        // A client told that it is not stored may come with another.
         drop(fs::remove_file(&file));
     })
 }

@@ -1,10 +1,10 @@
 //! The server from start to end.
 //!
-//! The order of a start: bind, then open the log and begin recovery, then say where. So a port
-//! that is taken leaves the log alone, and who reads the line can submit at once. The order of an
-//! end is in [`stopping`](crate::stopping): let load balancers notice, take nothing new, let what is
-//! in flight settle, close the log. Between them, SIGHUP and the API have the configuration read
-//! again.
+//! The order of a start: bind, then open the log and begin recovery, then print the address. So a
+//! port that is taken leaves the log alone, and a reader of the line can submit at once. The order
+//! of an end is in [`stopping`](crate::stopping): let load balancers notice, take nothing new, let
+//! transactions in flight settle, close the log. Between them, SIGHUP and the API have the
+//! configuration read again.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -33,7 +33,7 @@ use crate::stopping::{EndingSignals, Haste, Phase, REFUSED_FOR, Stopping};
 use crate::traces::{Traces, TracesError};
 use crate::{accept, api, open_files};
 
-/// The time that answers which are ready have to reach their clients.
+/// The time for ready answers to reach their clients.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why the server did not start, or stopped.
@@ -214,7 +214,7 @@ async fn reload_on_demand(
         tokio::select! {
             Some(()) = hangup.recv() => by_signal(reloader, audit, decorators).await,
             Some(to) = asked.recv() => {
-                // Who asked may be gone.
+                // The caller may be gone.
                 let _ = to.send(reloader.reload(decorators).await);
             }
             else => std::future::pending().await,
@@ -251,7 +251,7 @@ async fn by_signal(reloader: &mut Reloader, audit: &Arc<Audit>, decorators: &dyn
     }
 }
 
-/// The observer, where there are feeds to follow.
+/// The observer, if there are feeds to follow.
 async fn observe(
     file: &Path,
     feeds: Vec<ConfiguredFeed>,

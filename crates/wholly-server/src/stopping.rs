@@ -30,12 +30,12 @@ pub enum Phase {
     Closing,
 }
 
-/// The phase, for those who act by it.
+/// The phase, for tasks that act by it.
 #[derive(Clone)]
 pub struct Stopping(watch::Receiver<Phase>);
 
 impl Stopping {
-    /// A server that serves, and what changes its phase.
+    /// A server that serves, and the sender that changes its phase.
     pub fn new() -> (watch::Sender<Phase>, Self) {
         let (phase, seen) = watch::channel(Phase::Serving);
         (phase, Self(seen))
@@ -48,7 +48,7 @@ impl Stopping {
 
     /// Waits until no connection is to be accepted any more.
     pub async fn closing(mut self) {
-        // A sender that is gone has nothing more to serve.
+        // Without its sender, the server has nothing more to serve.
         drop(self.0.wait_for(|phase| *phase == Phase::Closing).await);
     }
 }

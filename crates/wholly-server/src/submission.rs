@@ -57,7 +57,7 @@ impl SubmissionDocument {
     /// The transaction in two phases that is described.
     ///
     /// # Errors
-    /// When a member is missing, is a saga's, or is not what it may be.
+    /// When a member is missing, is a saga's, or is invalid.
     pub fn two_phase(self) -> Result<Proposal, TwoPhaseError> {
         for (name, there) in [("saga", self.saga.is_some()), ("input", self.input.is_some())] {
             if there {

@@ -1,4 +1,4 @@
-//! A transaction in a file, and where in the file something is wrong.
+//! A transaction in a file, and the places of its problems in the file.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub struct TransactionFile {
 }
 
 impl TransactionFile {
-    /// Reads a file; `-` is the standard input. That it makes sense is for the server to say.
+    /// Reads a file; `-` is the standard input. The server checks its meaning.
     ///
     /// # Errors
     /// When it cannot be read, or is neither JSON nor TOML.
@@ -59,8 +59,8 @@ impl TransactionFile {
         self.converted.as_ref().map_or(self.text.trim(), |converted| &converted.json)
     }
 
-    /// Says in which file it is what makes no sense, and where, if that is said: by the line and
-    /// column in what the server is sent.
+    /// Adds the file to a problem, and its place there, if the problem has one: a line and column
+    /// in the text sent to the server.
     pub fn refused(&self, said: &str) -> FileError {
         let file = self.file.clone();
         match json::placed(said) {

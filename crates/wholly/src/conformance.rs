@@ -1,4 +1,4 @@
-//! The check that a service, in any language, keeps a participant's half of the protocol over HTTP.
+//! Checks that a service, in any language, keeps the participant's half of the protocol over HTTP.
 //!
 //! The suite plays a coordinator whose network repeats, delays and reorders: it asks twice, aborts
 //! first, comes late, and looks at the answers. It cannot see inside a service: the service's own
@@ -26,11 +26,11 @@ use Operation::{Abort, Commit, CommitOnePhase, Prepare};
 /// Two payloads to try a service with.
 #[derive(Clone, Debug)]
 pub struct Payloads {
-    /// A payload that the service accepts, as often as the suite asks. In two-phase it prepares
-    /// this about a dozen times, in transactions of its own, and commits it about five times; a
-    /// saga's action it makes about eight times, and takes back all but one.
+    /// A payload that the service always accepts. In two-phase the suite prepares it about a dozen
+    /// times, in transactions of its own, and commits it about five times; a saga's action it makes
+    /// about eight times, and takes back all but one.
     pub good: Value,
-    /// A payload that the service refuses, always.
+    /// A payload that the service always refuses.
     pub refused: Value,
 }
 

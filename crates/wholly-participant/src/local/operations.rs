@@ -1,4 +1,4 @@
-//! The operations that a service declares to sagas, and the forms of what they take and give.
+//! The operations that a service declares to sagas, and the forms of their inputs and outputs.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -43,7 +43,7 @@ impl<C> Default for Operations<C> {
 }
 
 impl<C> Operations<C> {
-    /// Declares an action; returns its name where it is valid.
+    /// Declares an action; returns its name if it is valid.
     pub fn action(&mut self, name: &str, code: C) -> Option<OperationName> {
         let name = self.valid(name)?;
         self.actions.push(name.clone());

@@ -1,4 +1,4 @@
-//! How long rows of branches and steps that ended are kept.
+//! The retention of rows of branches and steps that ended.
 //!
 //! INVARIANT: a prepared branch is never deleted, and nothing is while the clock is not trusted.
 
@@ -78,9 +78,9 @@ impl Retention {
         }
     }
 
-    /// The moment before which what is kept for `age` has expired; `None` while no age is trusted.
+    /// The moment before which rows kept for `age` have expired; `None` while no age is trusted.
     fn expired_before(&self, age: Duration) -> Option<Timestamp> {
-        // What is behind the lock is whole after a panic, too: single values are written.
+        // The value behind the lock is whole after a panic, too: single values are written.
         let mut ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
         ages.before(SteadyClock::of_process().read(), age)
     }

@@ -19,7 +19,7 @@ pub(super) const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// How many branches are prepared and wait for their decision.
+/// The number of branches that are prepared and wait for their decision.
 ///
 /// # Errors
 /// When the database cannot be read.

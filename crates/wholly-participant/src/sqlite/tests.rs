@@ -18,7 +18,7 @@ use crate::local::Expired;
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const AT: Reading = Reading { steady: NOW, wall_ahead_millis: 0 };
 
-/// Writes what it holds and what it makes to the table `book`, and fails after that if told so.
+/// Writes its holds and its changes to the table `book`, and fails after that if told so.
 struct Bookkeeper {
     fails: bool,
 }
@@ -74,7 +74,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         .prop_map(|(line, operation, expired, fails)| Attempt { line, operation, expired, fails })
 }
 
-/// A service in memory, and what it answered so far.
+/// A service in memory, and its answers so far.
 struct TestService {
     connection: Connection,
     said: HashMap<(u8, Operation), Vec<Answer>>,

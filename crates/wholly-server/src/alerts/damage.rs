@@ -1,8 +1,8 @@
 //! The alert that something is damaged in the log.
 //!
-//! It is told how much was found, and what was last; what is found while that is told, or soon
-//! after, is told together. A restart has forgotten what was found and told: what is found again is
-//! told again, as another alert.
+//! It has the number of damages found, and the last one; damages found while it is sent, or soon
+//! after, share the next alert. A restart forgets the damages that were told: those found again
+//! are told again, as another alert.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,4 @@
-//! The alerts of what is observed: a choreography that is stuck, and a feed with which something is
-//! wrong for long.
+//! The alerts of the observer: a choreography that is stuck, and a feed with a trouble that lasts.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -29,7 +29,7 @@ impl Webhook {
     /// No connection is made before the first alert.
     ///
     /// # Errors
-    /// When TLS cannot be had.
+    /// When there is no TLS.
     pub fn new(alerts: Alerts) -> Result<Self, rustls::Error> {
         Ok(Self { client: https::web_client()?, url: alerts.url, key: alerts.key })
     }

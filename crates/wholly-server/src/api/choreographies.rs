@@ -19,7 +19,7 @@ const LIMIT: usize = 1_000;
 /// The longest wait for a change.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// None where the configuration names no feed.
+/// `None` if the configuration names no feed.
 pub type Observing = Option<Arc<Observer>>;
 
 /// The filter of the list, and the size of a page. A choreography must match every member.

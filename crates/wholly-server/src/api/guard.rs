@@ -31,7 +31,7 @@ use crate::config::BODY_LIMIT;
 use crate::gate::{Gate, Rules};
 use crate::problem::{Kind, Problem};
 
-/// The name of who asks: in the extensions of every request that needs one.
+/// The name of the caller: in the extensions of every request that needs one.
 #[derive(Clone, Debug)]
 pub struct CallerName(pub Arc<str>);
 

@@ -50,7 +50,7 @@ impl StatusDocument {
     }
 }
 
-/// The process lives: to end it would not mend what its body tells.
+/// The process lives: its end would not mend the damage in the body.
 pub async fn health(
     State(coordinator): State<Coordinator>,
     State(stopping): State<Stopping>,
@@ -71,7 +71,7 @@ pub async fn ready(
     (code, Json(status)).into_response()
 }
 
-/// OpenMetrics for who takes it, and for everybody else the text that Prometheus had before.
+/// OpenMetrics for a client that takes it, and for any other the older text of Prometheus.
 pub async fn metrics(
     State(metrics): State<Option<Arc<Metrics>>>,
     headers: HeaderMap,
@@ -178,7 +178,7 @@ struct LastErrorDocument {
     why: String,
 }
 
-/// Those who can be called, and how they answered since the server started.
+/// The participants that can be called, and their answers since the server started.
 pub async fn participants(
     State(coordinator): State<Coordinator>,
     State(metrics): State<Option<Arc<Metrics>>>,
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn open_metrics_is_for_who_wants_it() {
-        // What Prometheus sends.
+        // The header that Prometheus sends.
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.6,\
             application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         for (accept, wants) in [

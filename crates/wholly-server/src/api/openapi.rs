@@ -1,8 +1,8 @@
 //! `GET /openapi.json`: the API as OpenAPI 3.1.
 //!
 //! The document is a file of its own, for people and tools to read as it is; tests keep it and the
-//! code together: each route with what it needs of its caller, and each kind of problem, is in it,
-//! and what the real server answers to requests made from it is what it says (`tests/openapi.rs`).
+//! code together: each route with its requirement of a caller, and each kind of problem, is in it,
+//! and the real server answers to requests made from it as it says (`tests/openapi.rs`).
 
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;

@@ -1,8 +1,8 @@
 //! Requests that a page in a browser sends, to a server that its user can reach.
 //!
-//! A browser adds to a request what its user has at that moment: the place on this machine, and a
-//! client certificate. A page of any origin can so send requests that the server would take for
-//! its user's. A bearer token is never added, so a request with one is not a stranger's page.
+//! A browser adds its user's credentials to a request: the place on this machine, and a client
+//! certificate. A page of any origin can so send requests that the server would take for its
+//! user's. A bearer token is never added, so a request with one is not a stranger's page.
 //!
 //! INVARIANT: a page of another origin changes nothing: no transaction, no configuration, no line
 //! of the audit, and nothing of what a caller may send.

@@ -1,4 +1,4 @@
-//! The definitions that sagas are submitted by: what there is, and a new one.
+//! The definitions that sagas are submitted by: lists them, and stores a new one.
 
 use std::sync::Arc;
 

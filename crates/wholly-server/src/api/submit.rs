@@ -1,10 +1,10 @@
 //! `POST /v1/transactions`: one in two phases, or a saga.
 //!
-//! By default the answer waits until the transaction has settled: 200 with how it ended. That is
-//! durable; that every branch has acknowledged it may be recorded a little later, so the answer does
-//! not say `settled`: reads do. `Prefer`
-//! (RFC 7240) changes that: `respond-async` waits for its acceptance only, `wait=SECONDS` at most
-//! so long. Where it has not settled by then: 202, and `Location` says where to ask.
+//! By default the answer waits until the transaction has settled: 200 with its outcome, which is
+//! durable. The acknowledgements of all branches may be recorded a little later, so the answer does
+//! not say `settled`: reads do. `Prefer` (RFC 7240) changes that: `respond-async` waits for its
+//! acceptance only, `wait=SECONDS` at most so long. For one that has not settled by then: 202, and
+//! `Location` is its address.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub async fn submit(
     extract::State(key_scope): extract::State<KeyScope>,
     request: Request,
 ) -> Response {
-    // Before the body is read, so that one that cannot be read is shown, too.
+    // Before the body is read, so that an unreadable one is shown, too.
     let shown = traces.submission(request.headers());
     let trace = shown.trace().cloned();
     let answer = begin(&coordinator, &sagas, key_scope, trace, request).await.into_response();
@@ -178,7 +178,7 @@ impl Serialize for Outputs {
     }
 }
 
-/// Only what is certain: it may have settled since.
+/// Only the certain part: it may have settled since.
 fn accepted(id: TransactionId) -> Response {
     #[derive(Serialize)]
     struct Accepted {

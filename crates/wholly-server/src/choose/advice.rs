@@ -1,4 +1,4 @@
-//! Advice: what the rules say of a case, why, and what in the answers would turn it.
+//! Advice: the rules' word on a case, its reasons, and the answers that would turn it.
 //!
 //! INVARIANT: what is unknown is read carefully, so no rule rules out the advised approach, whatever
 //! the unknown answers turn out to be.
@@ -207,7 +207,7 @@ fn turns(case: &Case, question: Question) -> Vec<Turn> {
 /// approach, as far as two answers are enough, and else of the first size with which any does.
 fn ways_out(case: &Case, questions: &[Question]) -> Vec<Vec<Turn>> {
     let mut ways: Vec<Vec<Turn>> = Vec::new();
-    // What was turned, in the order of the questions, and what is left to turn.
+    // The questions turned, in their order, and those left to turn.
     let mut tried: Vec<(Vec<Question>, Case, &[Question])> = vec![(Vec::new(), *case, questions)];
     for size in 1..=questions.len() {
         let mut next = Vec::new();
@@ -233,7 +233,7 @@ fn ways_out(case: &Case, questions: &[Question]) -> Vec<Vec<Turn>> {
     ways
 }
 
-/// True where the larger way has the outcome of the smaller one, or contains it.
+/// True if the larger way has the outcome of the smaller one, or contains it.
 fn says_no_more(smaller: &[Turn], way: &[Turn]) -> bool {
     let same = |one: &Turn, other: &Turn| one.question == other.question && one.to == other.to;
     let is_part = smaller.iter().all(|one| way.iter().any(|other| same(one, other)));

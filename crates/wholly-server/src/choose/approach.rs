@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::works::{COMMIT, HELLAND, MOHAN, OUTBOX, SAGAS, SAGAS_OF_SERVICES, Source};
 
-/// An approach, in the order of what there is to write and to run for it.
+/// An approach, in the order of the work to write and to run it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Approach {
     /// A local transaction; an outbox tells others.

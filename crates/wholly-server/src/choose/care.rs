@@ -1,4 +1,4 @@
-//! Care: what to watch for with an approach, and the countermeasures against what it lacks.
+//! Care: the risks to watch for with an approach, and the countermeasures against its gaps.
 
 use super::approach::Approach::{self, Choreography, OneDatabase, Saga, Tcc, TwoPhase};
 use super::case::{
@@ -23,7 +23,7 @@ pub struct Care {
 const ALWAYS: fn(&Case) -> bool = |_| true;
 const SAGAS_BOTH: &[Approach] = &[Choreography, Saga];
 
-/// Advice on what to watch for.
+/// Advice on a risk to watch for.
 pub static WATCH: &[Care] = &[
     Care {
         name: "a transaction stays short",

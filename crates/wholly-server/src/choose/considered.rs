@@ -30,7 +30,7 @@ impl Considered {
         case::word(&self)
     }
 
-    /// The approach that it is, or what it does in the place of one.
+    /// The approach that it is, or its work in the place of one.
     pub fn is(self) -> Result<Approach, &'static Excluder> {
         match self {
             Self::OneDatabase => Ok(Approach::OneDatabase),

@@ -51,7 +51,7 @@ pub fn file() -> Option<PathBuf> {
 }
 
 impl Figures {
-    /// The figures in a file; none where there is no file, or nothing in it of these approaches.
+    /// The figures in a file; none if there is no file, or nothing in it of these approaches.
     ///
     /// # Errors
     /// When the file cannot be read, or is something else.
@@ -97,7 +97,7 @@ fn age(made_at: &str) -> Option<String> {
     Some(time::age(Timestamp::from_millis(u64::try_from(since.as_millis()).ok()?)))
 }
 
-/// The lines, and where in a regime their figures stand.
+/// The lines, and the places of their figures in a regime.
 const LINES: &[(&str, Shape, &[&str])] = &[
     ("orders a second, fair weather", Shape::Number, &["/fair/cost/orders_per_second"]),
     (
@@ -153,7 +153,7 @@ impl Shape {
     }
 }
 
-/// A figure with a digit behind the point where it is small.
+/// A figure, with a digit behind the point if it is small.
 fn round(value: f64) -> String {
     let small = value.abs() < 10.0 && value.fract().abs() >= 0.05;
     format!("{value:.*}", usize::from(small))

@@ -115,7 +115,7 @@ fn flags(questions: &[Question]) -> String {
     flags.join(", ")
 }
 
-/// The advice, with what is shown beside it.
+/// The advice, with the parts shown beside it.
 struct AdviceReport {
     advice: Advice,
     considered: Vec<Considered>,
@@ -150,7 +150,7 @@ impl Choose {
     }
 }
 
-/// All answers: those that are missing are asked for where somebody is there.
+/// All answers: missing ones are asked for if there is a terminal.
 fn complete(mut given: PartialAnswers) -> Result<(PartialAnswers, Answers), ChooseError> {
     if let Err(missing) = given.complete() {
         if !io::stdin().is_terminal() {

@@ -10,7 +10,7 @@ use crate::cli::screen::wrapped;
 /// The columns that the questions take at most.
 const COLUMNS: usize = 79;
 
-/// Asks each of the questions, and keeps the answers. False where the input ends before.
+/// Asks each of the questions, and keeps the answers. False if the input ends before.
 ///
 /// # Errors
 /// When the input cannot be read, or the questions cannot be written.
@@ -55,7 +55,7 @@ pub fn ask(
     Ok(true)
 }
 
-/// The word for what was typed.
+/// The word for a typed answer.
 fn meant(typed: &str, options: &[PossibleValue]) -> String {
     if typed.is_empty() {
         return UNKNOWN.to_owned();

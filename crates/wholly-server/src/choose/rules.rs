@@ -1,4 +1,4 @@
-//! The rules: one table of when which approaches are ruled out or less suited, why, and who says so.
+//! The rules: one table of conditions that rule out or speak against approaches, with sources.
 //!
 //! Of the approaches that no rule rules out, the one is advised that the fewest rules speak against;
 //! of equals, the first in the order of [`Approach`], which has the least to write and to run.

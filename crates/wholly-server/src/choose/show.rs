@@ -31,7 +31,7 @@ pub struct AdvicePage<'a> {
 impl<'a> AdvicePage<'a> {
     /// The page that tells an advice.
     pub fn of(told: &'a AdviceReport, screen: &'a Screen) -> String {
-        // Where nobody looks, 80 columns are right for documents and mails.
+        // Without a terminal, 80 columns are right for documents and mails.
         let width = screen.width().unwrap_or(80).clamp(40, 100);
         let mut page = Self { screen, told, width, text: String::new(), cited: Vec::new() };
         page.outcome();
@@ -131,7 +131,7 @@ impl<'a> AdvicePage<'a> {
                 && !told.considered.iter().any(|other| other.is().ok() == Some(*one))
         };
         let others: Vec<Approach> = Approach::ALL.into_iter().filter(shown).collect();
-        // One database needs no reason against what is more than it.
+        // One database needs no reasons against larger approaches.
         if others.is_empty()
             || told.advice.outcome == Recommendation::Advised(Approach::OneDatabase)
         {
@@ -183,7 +183,7 @@ impl<'a> AdvicePage<'a> {
 
     fn turns(&mut self) {
         let turns = &self.told.advice.turns;
-        // Where nothing fits, what would have to change stands above.
+        // If nothing fits, the necessary changes stand above.
         if turns.is_empty() || self.told.advice.outcome == Recommendation::NothingFits {
             return;
         }
@@ -296,7 +296,7 @@ fn keys(questions: &[Question]) -> String {
     keys.join(", ")
 }
 
-/// The colour of an option, and how its reasons begin.
+/// The colour of an option, and the beginning of its reasons.
 fn verdict(verdict: &OptionVerdict, outcome: Recommendation) -> (Paint, String) {
     match verdict {
         OptionVerdict::Advised => (Paint::Good, "Yes, this is the advice.".to_owned()),

@@ -1,4 +1,4 @@
-//! All cases, and what must hold of each.
+//! All cases, and the properties of each.
 
 use std::collections::BTreeSet;
 
@@ -290,7 +290,7 @@ fn the_lesson_has_the_lessons_answer() {
     let answers = given.complete().unwrap();
     let advice = Advice::on(answers);
     assert_eq!(advice.outcome, Recommendation::Advised(Saga));
-    // What the lesson does not say makes no difference to its answer.
+    // Questions that the lesson leaves open make no difference to its answer.
     for case in answers.completions() {
         let outcome = Recommendation::of(&case);
         assert!([Saga, Choreography].map(Recommendation::Advised).contains(&outcome), "{outcome}");

@@ -1,4 +1,4 @@
-//! Errors of logs, with the commands that do what they advise: the library names what to call, and
+//! Errors of logs, with the commands that do as they advise: the library names its functions, and
 //! knows no command line.
 
 use std::error::Error;

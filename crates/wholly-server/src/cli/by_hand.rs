@@ -1,4 +1,4 @@
-//! `wholly abort`, `retry`, `end` and `resolve`: what an operator does by hand, and why.
+//! `wholly abort`, `retry`, `end` and `resolve`: the actions of an operator, each with a reason.
 
 use std::process::ExitCode;
 

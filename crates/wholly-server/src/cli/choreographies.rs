@@ -1,4 +1,4 @@
-//! Choreographed transactions for `wholly list`, `get` and `watch`: what the server's feeds tell.
+//! Choreographed transactions for `wholly list`, `get` and `watch`, from the server's feeds.
 
 use std::collections::HashSet;
 use std::io;
@@ -61,7 +61,7 @@ impl IdArguments {
 }
 
 impl UnparsedId {
-    /// Says of what is no choreography why it is no transaction either.
+    /// Adds to the error of no such choreography the reason for which it is no transaction either.
     fn failed(&self, why: impl Into<Failed>) -> Failed {
         match (why.into(), &self.no_id) {
             (Failed::Ask(why), Some(no_id))

@@ -1,4 +1,4 @@
-//! `wholly completions`: what makes a shell complete the commands.
+//! `wholly completions`: the script with which a shell completes the commands.
 
 use std::process::ExitCode;
 

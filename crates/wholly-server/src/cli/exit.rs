@@ -25,7 +25,7 @@ pub enum Exit {
     Undone = 1,
     /// A transaction has not settled.
     Unsettled = 3,
-    /// A transaction is stuck, or is over and nobody knows how.
+    /// A transaction is stuck, or is over with an unknown outcome.
     Stuck = 4,
 }
 
@@ -71,7 +71,7 @@ impl From<FileError> for Failed {
 impl Failed {
     pub fn exit(self) -> ExitCode {
         match self {
-            // Who reads only the first lines is not told that there are more.
+            // A reader of only the first lines is not told that there are more.
             Self::Output(why) if why.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             _ => failed(self.code(), &self),
         }
@@ -103,7 +103,7 @@ fn asked_wrong(why: &RequestError) -> u8 {
     }
 }
 
-/// The error, and what to do where the server cannot know it.
+/// The error, and advice that the server cannot know.
 fn said(error: &RequestError) -> String {
     let Some(problem) = error.problem() else { return error.to_string() };
     match problem.kind() {
@@ -120,8 +120,8 @@ fn said(error: &RequestError) -> String {
     }
 }
 
-/// One line on the standard error that says what is wrong. What an error has behind a line feed is
-/// indented, for it may come from elsewhere.
+/// Prints the error as one line on the standard error. Its text behind a line feed is indented, for
+/// it may come from elsewhere.
 pub fn failed(code: u8, error: &dyn Display) -> ExitCode {
     let error = error.to_string().replace('\n', "\n  ");
     wholly_terminal::report(format_args!("wholly: {error}"));
@@ -131,7 +131,7 @@ pub fn failed(code: u8, error: &dyn Display) -> ExitCode {
 /// The exit code of a command that has written its answer, or could not.
 pub fn wrote(written: io::Result<()>, code: ExitCode) -> ExitCode {
     match written {
-        // Who reads only the first lines is not told that there are more.
+        // A reader of only the first lines is not told that there are more.
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => failed(FAILED, &Failed::Output(why)),
         _ => code,
     }

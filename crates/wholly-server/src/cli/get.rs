@@ -76,7 +76,7 @@ fn facts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     fact("state", Paint::of(state, *settled, *stuck), &standing)?;
     also("reason", transaction.reason.as_deref())?;
     if let Some(why) = &transaction.quarantined {
-        // What an operator ended needs nobody any more.
+        // A transaction ended by an operator needs nobody any more.
         fact("quarantined", if *stuck { Paint::Bad } else { Paint::Plain }, why)?;
     }
     for target in &transaction.awaiting {

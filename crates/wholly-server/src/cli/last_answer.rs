@@ -4,7 +4,7 @@ use wholly_client::LastAnswer;
 
 use super::time;
 
-/// An answer: how old it is, what it said, and where it redirected to.
+/// An answer: its age, its words, and the target of its redirect.
 pub fn in_words(last: &LastAnswer) -> String {
     let LastAnswer { at, operation, answer, status, reason, redirect, .. } = last;
     let mut text = format!("{} ago {answer} to {operation}", time::age(*at));

@@ -128,7 +128,7 @@ impl Verify {
     }
 }
 
-/// A line of what there is to say of a log.
+/// A line about a log.
 fn fact(what: &str, fact: impl Display) -> io::Result<()> {
     write_line(format_args!("{what:<10} {}", one_line(&fact.to_string())))
 }

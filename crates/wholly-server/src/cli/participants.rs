@@ -1,4 +1,4 @@
-//! `wholly participants`: how those are who take part.
+//! `wholly participants`: the health of the participants.
 
 use std::io;
 use std::process::ExitCode;
@@ -68,7 +68,7 @@ fn show(participants: &[Participant], screen: &Screen) -> io::Result<()> {
         let of = |limit: Option<u64>| limit.map_or(String::new(), |limit| format!("/{limit}"));
         let busy = format!("{in_progress}{}", of(slots.as_ref().map(|slots| slots.total)));
         let in_flight = format!("{}{}", participant.in_flight, of(participant.in_flight_limit));
-        // Where nothing is counted, there is no number.
+        // Without a count there is no number.
         let counted = |count: &Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
         let numbers = [counted(calls), counted(errors), busy, waiting.to_string(), in_flight];
         let health = screen.cell(paint, &participant.health.to_string(), 7);

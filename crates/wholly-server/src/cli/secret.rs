@@ -1,4 +1,4 @@
-//! Arguments that are secrets, or hold one: what is wrong with them is said without them.
+//! Arguments that are secrets, or hold one: no error about them repeats them.
 
 use std::ffi::OsStr;
 
@@ -8,7 +8,7 @@ use clap::{Arg, Command};
 
 use crate::config::secret::Secret;
 
-/// A parser of an argument that is not repeated where it is wrong.
+/// A parser of an argument whose error does not repeat it.
 #[derive(Clone)]
 pub struct Unrepeated<T>(pub fn(&str) -> Result<T, String>);
 

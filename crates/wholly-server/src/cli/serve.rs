@@ -1,4 +1,4 @@
-//! `wholly serve`: the configuration, and what the command line says instead of it.
+//! `wholly serve`: the configuration, and the flags that take its place.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

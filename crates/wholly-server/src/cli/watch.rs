@@ -68,7 +68,7 @@ impl Watch {
                         exit = Exit::of(&seen.state, seen.settled, seen.stuck);
                     }
                     FeedItem::Trimmed(trimmed) if !screen.json() => show_trimmed(&trimmed, screen)?,
-                    // What this version does not know.
+                    // An item that this version does not know.
                     _ => {}
                 }
             }

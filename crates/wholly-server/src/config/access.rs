@@ -1,4 +1,4 @@
-//! `[[tokens]]` and `[[clients]]`: who may call, and what.
+//! `[[tokens]]` and `[[clients]]`: the callers and their roles.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub struct ClientSection {
     roles: Vec<Role>,
 }
 
-/// Those who may call; `by_certificate` where the server asks for certificates.
+/// The callers with access; `by_certificate` is true if the server asks for certificates.
 pub fn access(
     tokens: Vec<Spanned<TokenSection>>,
     clients: Vec<Spanned<ClientSection>>,
@@ -84,7 +84,7 @@ impl TryFrom<String> for HashInHex {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        // What stands here may be the token itself, so it is not repeated.
+        // The text may be the token itself, so it is not repeated.
         let wrong = || {
             "sha256 is 64 hexadecimal digits, the hash of a token and never the token; \
              `wholly token` makes both"

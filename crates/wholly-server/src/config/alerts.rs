@@ -1,4 +1,4 @@
-//! `[alerts]`: who is told that a transaction needs an operator.
+//! `[alerts]`: the webhook that is told of transactions that need an operator.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,11 +10,11 @@ use toml::Spanned;
 use super::Wrong;
 use super::secret::Secret;
 
-/// Where alerts go, and the key that signs them.
+/// The webhook of alerts, and the key that signs them.
 pub struct Alerts {
     /// It may hold a token, so it is not shown.
     pub url: Uri,
-    /// Of HMAC-SHA256.
+    /// The key of HMAC-SHA256.
     pub key: hmac::Key,
 }
 

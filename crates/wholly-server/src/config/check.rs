@@ -1,4 +1,4 @@
-//! `wholly config check`: what is wrong with a configuration, or what the server would do.
+//! `wholly config check`: the errors of a configuration, or the server's behaviour under it.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What a participant knows its coordinator by: `auth`, `tls` and `signing` of its section.
+//! The credentials shown to a participant: `auth`, `tls` and `signing` of its section.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::Wrong;
 use super::secret::Secret;
 use super::tls::is_pem;
 
-/// `auth`: what the header `Authorization` says.
+/// `auth`: the header `Authorization`.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum AuthSection {
@@ -25,7 +25,7 @@ pub struct BasicSection {
     password: Secret,
 }
 
-/// `tls`: whom the coordinator trusts in the place of the public authorities, and as whom it comes.
+/// `tls`: the authority trusted in the place of the public ones, and the coordinator's identity.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSection {
@@ -34,7 +34,7 @@ pub struct TlsSection {
     key: Option<PathBuf>,
 }
 
-/// `signing`: the secret that calls are signed with.
+/// `signing`: the secret that signs calls.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SigningSection {

@@ -1,6 +1,6 @@
-//! Messages of the deserializer, in words that say what to do.
+//! Messages of the deserializer, reworded as advice.
 
-/// The keys beside which a secret stands.
+/// The keys of sections that hold a secret.
 const SECRETS: [&str; 5] = ["secret", "password", "token", "sha256", "key"];
 
 /// The message, in other words.

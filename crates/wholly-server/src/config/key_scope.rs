@@ -1,4 +1,4 @@
-//! `key_scope`: whether a key is one caller's or everybody's.
+//! `key_scope`: keys belong to one caller each, or to everybody.
 
 use serde::Deserialize;
 use wholly::KeyScope;

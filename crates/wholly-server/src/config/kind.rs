@@ -1,4 +1,4 @@
-//! Kinds of logs and participants: the key `kind` of a section says which other keys it has.
+//! Kinds of logs and participants: the key `kind` of a section decides its other keys.
 //!
 //! To add a kind: a file whose type implements [`Section`], and its line in the list of kinds, which
 //! is `log::KINDS` or `participants::KINDS`. Variables, `wholly config check` and the messages about
@@ -24,7 +24,7 @@ pub(super) trait Section: DeserializeOwned {
     /// The log or the endpoint that a section configures.
     type Configured;
 
-    /// Makes what the section says.
+    /// Makes the log or the endpoint.
     fn configured(self, context: &Context<'_>) -> Result<Self::Configured, Wrong>;
 }
 

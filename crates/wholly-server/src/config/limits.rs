@@ -1,4 +1,4 @@
-//! `[limits]`: what one caller, and all of them together, may take of the server.
+//! `[limits]`: the limits on one caller, and on all of them together.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use super::Wrong;
 use super::value::{Positive, PositiveDuration};
 use crate::access::Rate;
 
-/// The most that a request's body may have, in bytes: every payload that a transaction may carry,
-/// and a quarter more for what is around them.
+/// The limit of a request's body, in bytes: every payload that a transaction may carry, and a
+/// quarter more for the text around them.
 pub const BODY_LIMIT: usize = Settings::BRANCH_LIMIT * Payload::LIMIT / 4 * 5;
 
-/// What may be taken of the server.
+/// The limits of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How fast each caller's requests may come; none: as they like.
+    /// The rate of each caller's requests; `None` for no limit.
     pub rate: Option<Rate>,
-    /// How many connections at once.
+    /// The number of connections at once.
     pub connections: usize,
-    /// How many bytes the bodies of requests in progress may have together.
+    /// The bytes that the bodies of requests in progress may have together.
     pub in_flight_bytes: usize,
-    /// How long the handshake of TLS may take.
+    /// The longest time of the handshake of TLS.
     pub handshake_timeout: Duration,
-    /// How long a connection may take until the head of its next request is there.
+    /// The longest time of a connection until the head of its next request is there.
     pub head_timeout: Duration,
-    /// How long the body of a request may take.
+    /// The longest time of the body of a request.
     pub body_timeout: Duration,
 }
 

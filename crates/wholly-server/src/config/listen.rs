@@ -1,4 +1,4 @@
-//! Where the server listens.
+//! The addresses on which the server listens.
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ impl Listen {
 
     /// Why the server must not listen here.
     ///
-    /// INVARIANT: who comes from another machine has shown who they are.
+    /// INVARIANT: a caller from another machine has shown their identity.
     pub fn forbidden(self, access: &Access) -> Option<String> {
         let open = !self.0.ip().is_loopback() && access.is_open();
         open.then(|| {

@@ -1,4 +1,4 @@
-//! `[logs]`: how the server tells what happens to it.
+//! `[logs]`: the form and the detail of the server's log messages.
 
 use serde::Deserialize;
 
@@ -23,7 +23,7 @@ pub enum Format {
     Json,
 }
 
-/// How important a log message is.
+/// The importance of a log message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {

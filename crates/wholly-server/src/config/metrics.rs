@@ -1,11 +1,11 @@
-//! `[metrics]`: whether anything is counted.
+//! `[metrics]`: the switch of all counting.
 
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct MetricsSection {
-    /// Whether there is anything at `/metrics`.
+    /// True if `/metrics` is served.
     pub enabled: bool,
 }
 

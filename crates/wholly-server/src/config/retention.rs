@@ -1,4 +1,4 @@
-//! `[retention]`: how long what has settled is kept.
+//! `[retention]`: the time for which settled transactions are kept.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use wholly::Retention;
 
 use super::{Wrong, value};
 
-/// How long a choreography is kept unless the file says otherwise: its services have the truth, and
-/// a store that only observes them need not grow for ever.
+/// The default retention of a choreography: its services have the truth, and a store that only
+/// observes them need not grow for ever.
 const CHOREOGRAPHIES: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The section as it is written. What is absent is kept for ever, but for the choreographies.
+/// The section as it is written. Without a key, all but choreographies are kept for ever.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RetentionSection {
@@ -40,7 +40,7 @@ impl RetentionSection {
     }
 }
 
-/// For how long: up to a hundred years.
+/// A duration of up to a hundred years.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
 struct Kept(Duration);

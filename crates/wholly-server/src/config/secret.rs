@@ -1,8 +1,8 @@
 //! A secret: never literal in the configuration, and never shown.
 //!
-//! It is written as where it is, `env:NAME` or `file:PATH`, and read when the configuration is: a
-//! secret that is missing stops the start, not the first call. INVARIANT: neither `Debug` nor any
-//! message here holds the secret, nor what stands in a secret's place, which may be one.
+//! The configuration names its place, `env:NAME` or `file:PATH`, which is read with it: a missing
+//! secret stops the start, not the first call. INVARIANT: neither `Debug` nor any message here
+//! holds the secret, nor a text in a secret's place, which may be one.
 
 use std::fmt;
 use std::io::Read;

@@ -9,9 +9,9 @@ use super::value::PositiveDuration;
 /// The time that the server takes to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shutdown {
-    /// How long transactions are still taken after SIGTERM, while `/readyz` answers 503.
+    /// The time for which transactions are still taken after SIGTERM, while `/readyz` answers 503.
     pub grace: Duration,
-    /// How long, after that, what is in flight has to settle.
+    /// The time that transactions in flight have to settle after that.
     pub settle: Duration,
 }
 

@@ -234,7 +234,7 @@ fn flags_and_variables_count_before_the_file() {
     assert_eq!(said("audit = 'c'").audit, Path::new("/etc/c"));
 }
 
-/// The example with its optional keys: what is commented out begins with `#` and no space.
+/// The example with its optional keys, which are commented out with `#` and no space.
 fn whole_example() -> toml::Table {
     let line = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => format!("{rest}\n"),
@@ -252,8 +252,8 @@ fn whole_example() -> toml::Table {
     toml::from_str(&text).unwrap()
 }
 
-/// The keys that the code knows in a section of the example, asked for by one that nobody knows; none
-/// where any key is a name.
+/// The keys that the code knows in a section of the example, as its error about an unknown key
+/// lists them; none if any key is a name.
 fn known_keys(mut example: toml::Value, path: &[String]) -> Option<BTreeSet<String>> {
     at(&mut example, path).insert("no-such-key".to_owned(), true.into());
     if let [first, name, ..] = path
@@ -320,7 +320,7 @@ fn the_example_has_every_kind() {
     assert_eq!(participants, participants::KINDS.words().map(str::to_owned).collect());
 }
 
-/// The lists of what to touch for a new kind name files that are there.
+/// The lists of files to touch for a new kind name files that are there.
 #[test]
 fn what_the_guide_for_contributors_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -351,8 +351,7 @@ fn a_log_is_a_file_or_a_section() {
     );
 }
 
-/// What a variable says is what the file would say: the example, said by variables alone, is the
-/// example.
+/// A variable means what the file would: the example, given by variables alone, is the example.
 #[test]
 fn every_key_of_the_example_has_its_variable() {
     let example = whole_example();
@@ -387,7 +386,7 @@ fn every_key_of_the_example_has_its_variable() {
     assert_eq!(toml::Table::deserialize(Deserializer::from(said)).unwrap(), example);
 }
 
-/// Those variables, written small and without their prefix.
+/// Makes variables from names in lower case and without their prefix.
 fn variables(all: &[(&str, &str)]) -> Result<Variables, ConfigError> {
     let all = all.iter().map(|(name, value)| {
         (format!("WHOLLY_{}", name.to_ascii_uppercase()).into(), (*value).into())
@@ -395,7 +394,7 @@ fn variables(all: &[(&str, &str)]) -> Result<Variables, ConfigError> {
     Variables::of(all)
 }
 
-/// What a file and variables say, and which of them is wrong.
+/// The configuration of a file and variables, or the one of them that is wrong.
 fn said(text: &str, all: &[(&str, &str)]) -> Result<Config, (Option<String>, String)> {
     let overrides = Overrides { variables: variables(all).unwrap(), ..Overrides::default() };
     Config::parse(text, Path::new("/etc"), &overrides).map_err(|Wrong { at, why }| {

@@ -1,4 +1,4 @@
-//! `[tls]`: the server's certificate, and whose client certificates it takes.
+//! `[tls]`: the server's certificate, and the authority of its clients' certificates.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,13 +24,13 @@ pub struct TlsSection {
 }
 
 impl TlsSection {
-    /// Whether clients have certificates.
+    /// True if clients have certificates.
     pub fn asks_clients(&self) -> bool {
         self.client_authority.is_some()
     }
 
-    /// How the server speaks TLS. Where there are tokens, a client may come without a certificate;
-    /// where there are none, the handshake already turns it away.
+    /// The server's side of TLS. With tokens, a client may come without a certificate; without any,
+    /// the handshake already turns it away.
     pub fn server(&self, directory: &Path, tokens_too: bool) -> Result<Arc<ServerConfig>, Wrong> {
         if let (None, Some(revocations)) = (&self.client_authority, &self.client_revocations) {
             let why = "revocations are of certificates; name their `client_authority`, too";
@@ -56,7 +56,7 @@ impl TlsSection {
         Ok(Arc::new(server))
     }
 
-    /// Whose certificates are taken.
+    /// Makes the verifier of clients' certificates.
     fn clients(
         &self,
         authority: &Spanned<PathBuf>,
@@ -121,7 +121,7 @@ fn unreadable(
     Wrong::about(file, why)
 }
 
-/// True for what stands in the place of its file's name. It may be a key, and is not repeated.
+/// True if the text in the place of a file's name may be a key, which is not repeated.
 pub(super) fn is_pem(file: &Path) -> bool {
     file.to_string_lossy().contains("-----BEGIN")
 }

@@ -1,4 +1,4 @@
-//! `[traces]`: where spans go, and of how many transactions.
+//! `[traces]`: the collector of spans, and the share of transactions that have them.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use toml::Spanned;
 use super::Wrong;
 use super::secret::Secret;
 
-/// The collector, and what it is sent.
+/// The collector, and the spans that it is sent.
 #[derive(Clone, Debug)]
 pub struct Traces {
-    /// Where OTLP's `/v1/traces` is.
+    /// The URL of OTLP's `/v1/traces`.
     pub endpoint: Uri,
-    /// As whom the server shows.
+    /// The name under which the server appears.
     pub service_name: String,
-    /// Of those transactions whose client does not say it, how many are recorded: from 0 to 1.
+    /// The share of transactions recorded if their client does not say it: from 0 to 1.
     pub sampled: f64,
-    /// What the collector knows the server by.
+    /// The headers that identify the server to the collector.
     pub headers: Vec<(HeaderName, Secret)>,
 }
 

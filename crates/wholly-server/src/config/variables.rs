@@ -54,12 +54,12 @@ impl Variables {
                 Err(_) => return Err(ConfigError::variable(name, "is no UTF-8".to_owned())),
             }
         }
-        // So that of two mistakes it is always the same that is told.
+        // Sorted, so that of two mistakes always the same one is reported.
         variables.sort();
         Ok(Self(variables))
     }
 
-    /// Puts them in the place of what the file says. A place behind the `text` of the file is a
+    /// Puts them in the place of the file's values. A place behind the `text` of the file is a
     /// variable, which [`Variables::at`] names.
     pub(super) fn replace<'v>(
         &'v self,
@@ -68,7 +68,7 @@ impl Variables {
     ) -> Result<(), Wrong> {
         let keys = keys(file.get_ref());
         for (nth, (name, value)) in self.0.iter().enumerate() {
-            // It is a secret that the file names, whatever it is called.
+            // It is a secret that the file names, whatever its name.
             if text.contains(&format!("env:{PREFIX}{name}")) {
                 continue;
             }
@@ -107,7 +107,7 @@ struct Key {
     variable: String,
 }
 
-/// Every key that there is, with those of the participants and feeds that the file names.
+/// Every key, with those of the participants and feeds that the file names.
 fn keys(file: &DeTable<'_>) -> Vec<Key> {
     let sections = sections();
     let own = fields::<File>()
@@ -133,7 +133,7 @@ fn keys(file: &DeTable<'_>) -> Vec<Key> {
     own.chain(in_sections).chain(of_named).collect()
 }
 
-/// The sections of which each has one below it for each name.
+/// The sections that have a section below them for each name.
 const NAMED: [&str; 2] = ["participants", "feeds"];
 
 fn sections() -> [(&'static str, Vec<&'static str>); 10] {
@@ -155,7 +155,7 @@ fn in_capitals(path: &[&str]) -> String {
     path.join("_").replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_ascii_uppercase()
 }
 
-/// A value as the file would have it; what is no value there is a text without its quotes.
+/// A value as the file would have it; a text that is no value there is one without its quotes.
 fn parsed(text: &str) -> DeValue<'_> {
     match DeValue::parse(text) {
         Ok(value) => value.into_inner(),
@@ -195,7 +195,7 @@ fn set<'v>(table: &mut DeTable<'v>, path: &[String], value: Spanned<DeValue<'v>>
     }
     let empty = || Spanned::new(span.clone(), DeValue::Table(DeTable::new()));
     let section = table.entry(Spanned::new(span.clone(), first.clone().into()));
-    // What the file says there instead of a section is told when it is read.
+    // Another value there instead of a section is reported when the file is read.
     if let DeValue::Table(section) = section.or_insert_with(empty).get_mut() {
         set(section, rest, value);
     }

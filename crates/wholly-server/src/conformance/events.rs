@@ -1,4 +1,4 @@
-//! `wholly conformance events`: whether a service keeps the contract of events.
+//! `wholly conformance events`: checks that a service keeps the contract of events.
 
 use std::error::Error;
 use std::process::Stdio;
@@ -85,7 +85,7 @@ impl follower::ServiceProcess for ServiceProcess {
         let started = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
-            // What the suite prints is a line for each rule, and nothing else.
+            // The suite prints a line for each rule, and nothing else.
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn();

@@ -27,7 +27,7 @@ pub fn elements(list: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(list.get().starts_with('[').then_some(list.get())?).ok()
 }
 
-/// At which byte of `text` a part of it is.
+/// The byte of `text` at which a part of it begins.
 pub fn offset(text: &str, part: &RawValue) -> usize {
     (part.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize)
 }

@@ -1,4 +1,4 @@
-//! A saga's definition as a text, in TOML or JSON: what it says, and where it is wrong.
+//! A saga's definition as a text, in TOML or JSON: its meaning, and the places of its problems.
 //!
 //! TOML is written out as JSON first, with the place of each value, so that there is one way to
 //! read a definition. All problems are found at once: unknown members and wrong types from the
@@ -97,7 +97,7 @@ fn of_toml(text: &str) -> Result<Graph, Vec<At>> {
         Ok(_) => Err(unrepresentable.iter().cloned().map(somewhere).collect()),
         Err(problems) => {
             let placed = problems.into_iter().map(|(at, what)| (converted.source(at), what));
-            // What is said of a stand-in is nothing to its author.
+            // Problems of a stand-in do not concern the author.
             let own = placed.filter(|(at, _)| unrepresentable.iter().all(|(other, _)| other != at));
             Err(unrepresentable.iter().cloned().map(somewhere).chain(own).collect())
         }

@@ -103,7 +103,7 @@ struct ShapeChecker<'a> {
 }
 
 impl<'a> ShapeChecker<'a> {
-    /// Nobody reads more.
+    /// The most problems: nobody reads more.
     const LIMIT: usize = 100;
 
     fn value(&mut self, value: &'a RawValue, shape: &'static Shape) {

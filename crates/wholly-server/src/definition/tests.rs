@@ -151,7 +151,7 @@ fn what_is_wrong_has_a_place_in_json() {
         ),
         (",\"pivot\":true", ",\"pivot\":true,", "4:96: key must be a string"),
         ("[\"charge\"]}]}", "[\"charge\"]}]", "6:64: EOF while parsing an object"),
-        // Which of two members with one name counts, no two readers agree on.
+        // No two readers agree which of two members with one name counts.
         (
             "{\"$from\":\"/steps/reserve/shelf\"}",
             "1, \"z\":{\"$from\":\"/steps/charge\"}",

@@ -6,7 +6,7 @@ use toml::de::{DeInteger, DeString, DeTable, DeValue};
 /// The deepest nesting of values.
 const LEVEL_LIMIT: usize = 100;
 
-/// The JSON that says what a TOML text says.
+/// The JSON of a TOML text.
 #[derive(Default)]
 pub struct TomlAsJson {
     pub json: String,

@@ -1,8 +1,8 @@
 //! A sequence diagram of what a transaction does, of either pattern.
 //!
-//! INVARIANT: what is drawn is what the state machine itself asks for, so that no picture can say
-//! otherwise than the coordinator does. Made up are only the answers, and that all that is asked
-//! at once is answered before anything else is asked.
+//! INVARIANT: each call drawn is one that the state machine itself asks for, so that no picture can
+//! say otherwise than the coordinator does. Only the answers are made up, and their order: all
+//! calls made at once are answered before any other is made.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,7 +12,7 @@ use wholly_core::{
     Answered, BrokenInvariant, Effect, Input, State, Target, Timestamp, Transaction, View,
 };
 
-/// The deadline of all that is drawn. Time stands at 0 until nothing else can happen.
+/// The deadline in all pictures. Time stands at 0 until nothing else can happen.
 pub const DEADLINE: Timestamp = Timestamp::from_millis(1);
 
 /// A picture under its title, as a section of a Markdown document.
@@ -31,7 +31,7 @@ pub fn section(
 /// The answers of one branch or step before it answers that it is done.
 pub struct Script {
     pub asked: Effect,
-    /// The note of why it is asked again where nobody answered.
+    /// The note of the reason for which it is asked again if nobody answered.
     pub again: String,
     pub answers: VecDeque<Made>,
 }
@@ -41,7 +41,7 @@ pub struct Script {
 pub enum Made {
     Refused,
     ReadOnly,
-    /// None, to this try and those before it: so many in all.
+    /// No answer to this try and those before it: so many in all.
     Lost {
         tries: u32,
     },
@@ -71,13 +71,13 @@ impl Picture {
     /// Asks and answers until nothing is outstanding.
     fn play(&mut self, mut script: Option<Script>) -> Result<(), BrokenInvariant> {
         self.note(&in_words(&self.transaction.view(), None));
-        // Whose answer is waited for in vain.
+        // The call whose answer is waited for in vain.
         let mut silent: Option<Effect> = None;
         while !self.transaction.is_settled() {
             let mut asked: Vec<Effect> =
                 self.transaction.effects().filter(|effect| Some(*effect) != silent).collect();
             if asked.is_empty() {
-                // Nothing else is left to do, so that it is this one's turn again.
+                // Nothing else is left to do, so this one is asked again.
                 let Some(effect) = silent.take() else { break };
                 match self.transaction.turns_back_at() {
                     Some(_) if !is_scripted(&script, effect) => {
@@ -90,7 +90,7 @@ impl Picture {
             for &effect in &asked {
                 self.ask(effect);
             }
-            // The others answer before, so that what they did is taken back.
+            // The others answer before, so that their work is taken back.
             asked.sort_by_key(|effect| is_scripted(&script, *effect));
             for effect in asked {
                 let scripted = script.as_mut().filter(|script| script.asked == effect);
@@ -104,7 +104,7 @@ impl Picture {
         Ok(())
     }
 
-    /// The operation, and of which step it is, if that does not go without saying.
+    /// The operation, and its step if that is not obvious.
     fn ask(&mut self, effect: Effect) {
         let (Some(place), Some(request)) = (self.place(effect), self.transaction.request(effect))
         else {
@@ -118,7 +118,7 @@ impl Picture {
         self.lines.push(format!("C->>{place}: {label}"));
     }
 
-    /// Gives an answer, which is that it is done if no other was made up.
+    /// Gives an answer: done, if no other was made up.
     fn answer(&mut self, effect: Effect, made: Option<Made>) -> Result<(), BrokenInvariant> {
         let Some(place) = self.place(effect) else { return Ok(()) };
         let (answer, tries) = match made {
@@ -178,8 +178,8 @@ fn said(operation: Operation, answer: &Answer, tries: u32) -> String {
     }
 }
 
-/// The state, and the reason of a transaction that aborts or turns back; or that it has settled, where
-/// the state was noted before.
+/// The state, and the reason of a transaction that aborts or turns back; or a note that it has
+/// settled, if the state was noted before.
 fn in_words(View { state, settled, reason, .. }: &View<'_>, before: Option<State>) -> String {
     match reason {
         _ if *settled && before == Some(*state) => "settled".to_owned(),

@@ -1,7 +1,7 @@
 //! The pictures of a saga.
 //!
-//! One step fails at a time. A payload that does not resolve has no picture: it is a refusal of
-//! what was never asked.
+//! One step fails at a time. A payload that does not resolve has no picture: it is a refusal
+//! without a call.
 
 use std::sync::Arc;
 
@@ -65,8 +65,8 @@ fn ways(branch: StepIndex, step: &StepDefinition, node: &Node) -> Vec<(&'static 
     ways
 }
 
-/// The note of why a step is asked again: what was not answered may have been done, and what is
-/// after the pivot has to be.
+/// The note of the reason for another call: a call without an answer may have been done, and a
+/// step after the pivot has to be.
 fn asked_again(step: &StepDefinition, node: &Node) -> String {
     let name = &step.name;
     match node.side {
@@ -82,6 +82,6 @@ fn without_payloads(graph: &Graph) -> Graph {
     for step in &mut definition.steps {
         step.payload = None;
     }
-    // Only references were taken away, and nothing is wrong without one.
+    // Only references were taken away, and a graph stays valid without them.
     Graph::new(definition).unwrap_or_else(|_| graph.clone())
 }

@@ -1,6 +1,6 @@
 //! The pictures of a two-phase transaction.
 //!
-//! One branch fails at a time. Each branch votes no in turn; for what looks alike for every branch,
+//! One branch fails at a time. Each branch votes no in turn; for pictures alike for every branch,
 //! the last one stands for all. Of one branch alone there are also the pictures of one phase, for
 //! only the participant's registration says whether it offers that.
 

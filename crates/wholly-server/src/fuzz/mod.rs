@@ -1,5 +1,5 @@
-//! Fuzzing of everything that reads foreign input: no panic, no hang, and what is understood is
-//! written the same way again.
+//! Fuzzing of everything that reads foreign input: no panic, no hang, and an input that is
+//! understood is written the same way again.
 //!
 //! Inputs are a corpus, `fuzz-corpus/` beside this crate's source, the examples of `openapi.json`,
 //! and what proptest makes of both from a seed ([`nearly`]); it shrinks what fails. Everything in
@@ -30,10 +30,10 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 
 use targets::{TARGETS, Target};
 
-/// Far more than any input may take.
+/// A time far beyond that of any input.
 const HANG: Duration = Duration::from_secs(20);
 
-/// What the inputs came to, counted, so that it can be seen that nothing was left out.
+/// The counted results of the inputs, which show that nothing was left out.
 type Reached = BTreeMap<String, u64>;
 
 #[test]
@@ -152,7 +152,7 @@ fn count(reached: &mut Reached, what: impl Into<String>) {
     *reached.entry(what.into()).or_default() += 1;
 }
 
-/// Ends the process where one input takes too long, and says which.
+/// Ends the process if one input takes too long, and prints that input.
 fn watch(name: &'static str) -> Sender<Vec<u8>> {
     let (sender, inputs) = mpsc::channel();
     thread::spawn(move || {

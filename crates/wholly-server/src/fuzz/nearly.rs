@@ -72,7 +72,7 @@ pub fn like(corpus: &[Vec<u8>]) -> impl Strategy<Value = Vec<u8>> + use<> {
     })
 }
 
-/// Where a part stands: in the member of this name, and its first byte, which is its type; of a
+/// The place of a part: the name of its member, and its first byte, which is its type; of a
 /// line, its first word, and a line's end.
 type Place = (String, u8);
 

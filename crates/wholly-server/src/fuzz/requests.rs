@@ -1,4 +1,4 @@
-//! Requests to the API: valid ones for every route, from `openapi.json`, and what is made of them.
+//! Requests to the API: valid ones for every route, from `openapi.json`, and their mutations.
 //!
 //! A request is a text: a line with method and path, headers, an empty line, the body. `$settled`
 //! and the like in its head stand for transactions that the server has, and the body `$huge` for
@@ -24,15 +24,15 @@ use crate::api::ROUTES;
 use crate::config::BODY_LIMIT;
 use crate::problem::Kind;
 
-/// So many requests go to one coordinator, whose log is in memory.
+/// The number of requests to one coordinator, whose log is in memory.
 const REQUESTS: u32 = 500;
 
-/// How long a client waits for the end of what it submits, or for a change. One of a thousand waits in vain, which is
-/// most of the time that requests take.
+/// The time a client waits for a transaction's end, or for a change. One of a thousand waits in
+/// vain, which is most of the time that requests take.
 const PATIENCE: Duration = Duration::from_millis(50);
 const WAITS: &str = "no answer yet to who waits";
 
-/// What no request can come to here, and why.
+/// The problems that no request can meet here, and the reason.
 const OUT_OF_REACH: [(&str, &str); 7] = [
     ("slow-body", "every body is there at once"),
     ("busy", "one request is in progress at a time"),
@@ -111,7 +111,7 @@ fn options(parameters: &[Value]) -> Vec<(String, String)> {
     options
 }
 
-/// As it stands in a path or a query.
+/// Encodes a text for a path or a query.
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), |text| text.replace(' ', "%20"))
 }
@@ -146,7 +146,7 @@ pub fn check() -> Check {
     })
 }
 
-/// Whether it was done; else its status and the kind of problem.
+/// `Ok` if the request was done; else its status and the kind of problem.
 async fn outcome(method: &Method, reply: Response) -> Result<(), String> {
     let status = reply.status();
     if reply.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {

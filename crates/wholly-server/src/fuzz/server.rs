@@ -32,7 +32,7 @@ use crate::sagas::Sagas;
 use crate::stopping::Stopping;
 use crate::traces::Traces;
 
-/// What stands for the transactions of the open server.
+/// The placeholders of the transactions of the open server.
 pub const IDS: [&str; 5] = ["$settled", "$undecided", "$unsettled", "$running", "$unreadable"];
 /// Stands for a transaction that the limited server has deleted.
 const TRIMMED: &str = "$trimmed";
@@ -128,7 +128,7 @@ fn log() -> MemoryLog {
 }
 
 async fn coordinator(log: MemoryLog, mut settings: Settings) -> Coordinator {
-    // So long waits who submits what is never answered.
+    // The wait of a client whose submission is never answered.
     settings.patience = Duration::from_millis(20);
     let coordinator = Coordinator::builder(log)
         .settings(settings)
@@ -179,7 +179,7 @@ async fn limited(files: &Path) -> (Router, String) {
         panic!("it is not committed")
     };
     first.shutdown(Duration::from_secs(1)).await;
-    // What ended in this very millisecond would be left for the next sweep.
+    // A transaction that ended in this very millisecond would be left for the next sweep.
     tokio::time::sleep(Duration::from_millis(2)).await;
     let mut settings = Settings::default();
     settings.in_flight_limit = 2;

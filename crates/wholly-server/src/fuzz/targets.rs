@@ -1,4 +1,4 @@
-//! What is thrown at, and what must hold of it.
+//! The targets of fuzzing, and what must hold of them.
 
 use std::str::from_utf8;
 
@@ -12,20 +12,20 @@ use super::{Reached, count, requests};
 use crate::config::Config;
 use crate::definition::{Format, read};
 
-/// Whether the input was understood, and what came of it; panics where something does not hold.
+/// Returns true if the input was understood, and counts its result; panics if a check fails.
 pub type Check = Box<dyn FnMut(&[u8], &mut Reached) -> bool>;
 
 pub struct Target {
     pub name: &'static str,
-    /// For each thread one.
+    /// Makes a check, one for each thread.
     pub prepare: fn() -> Check,
-    /// Of a hundred inputs.
+    /// Its share of a hundred inputs.
     pub share: u32,
-    /// So many of a hundred must be understood: what is not stops at the first line that reads it.
+    /// So many of a hundred must be understood: any other stops at the first line that reads it.
     pub understood: u64,
     /// Valid inputs beside the corpus.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// Whatever must come of some input.
+    /// The results that some input must reach.
     pub must: fn() -> Vec<String>,
 }
 
@@ -192,7 +192,7 @@ fn kind(record: &Record) -> &'static str {
 const ANSWERS: [&str; 7] =
     ["done", "done with", "read-only", "refused", "pending", "heuristic", "unknown"];
 
-/// What a participant answered.
+/// Checks the reading of a participant's answer.
 fn answer(input: &[u8], reached: &mut Reached) -> bool {
     let mut lines = input.splitn(3, |byte| *byte == b'\n');
     let text = |line: Option<&[u8]>| String::from_utf8_lossy(line.unwrap_or_default()).into_owned();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The most that waits, in bytes: about a thousand lines.
+/// The limit of the queue, in bytes: about a thousand lines.
 const LIMIT: usize = 256 * 1024;
 
 static DROPPED: LazyLock<Counter> = LazyLock::new(Counter::default);
@@ -65,7 +65,7 @@ impl Queue {
         self.0.changed.notify_all();
     }
 
-    /// Waits until what was added before is written, and no longer than this.
+    /// Waits until all lines added before are written, and no longer than this.
     pub fn flush(&self, limit: Duration) {
         let unwritten =
             |waiting: &mut WaitingLines| waiting.is_writing || !waiting.lines.is_empty();
@@ -108,7 +108,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, WaitingLines> {
-        // Whoever panicked did so between two changes.
+        // A panic happens only between two changes.
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

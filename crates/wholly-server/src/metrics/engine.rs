@@ -186,7 +186,7 @@ impl MetricsEncoder<'_> {
     }
 }
 
-/// Those who are called, as they are configured.
+/// The name of a target as it is configured.
 fn name(target: &Target) -> String {
     match target {
         Target::Participant(name) => name.to_string(),

@@ -1,4 +1,4 @@
-//! A feed, read from where it was.
+//! Follows a feed, from the place up to which it was read.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ impl From<StoreError> for Failed {
 }
 
 impl Follower<'_> {
-    /// Reads a page and takes it in; tells whether there was nothing in it.
+    /// Reads a page and takes it in; returns true if there was nothing in it.
     ///
     /// The declaration of a service is read before its events: without it an end, or a refusal, would be
     /// an event like any other for a moment.

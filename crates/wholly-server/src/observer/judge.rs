@@ -6,8 +6,8 @@
 //! | `completed` | it is over, and nothing was refused |
 //! | `compensated` | it is over, and something was refused, or a time-out passed |
 //!
-//! It is stuck where it runs for longer than the service that began it declares, and where a service
-//! says that one of its events is. Nobody acts on any of this: the services have the truth.
+//! It is stuck if it runs for longer than the service that began it declares, or if a service says
+//! that one of its events is. Nobody acts on any of this: the services have the truth.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub enum ChoreographyState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
     pub state: ChoreographyState,
-    /// The time by which it should end, where that is declared.
+    /// The time by which it should end, if that is declared.
     pub deadline: Option<Timestamp>,
     /// The time at which to judge it again, if nothing comes.
     pub due: Option<Timestamp>,
@@ -91,7 +91,7 @@ pub fn is_end(declared: &Declarations, source: &ServiceName, kind: &EventType) -
     declared.get(source).is_some_and(|service| service.ends.contains(kind))
 }
 
-/// True if such an event is what a service emits where it refuses, or awaited another in vain.
+/// True if a service emits such an event on a refusal, or after a wait for another in vain.
 pub fn is_refusal(declared: &Declarations, source: &ServiceName, kind: &EventType) -> bool {
     declared.get(source).is_some_and(|service| {
         service.reactions.iter().any(|reaction| reaction.refuses.as_ref() == Some(kind))

@@ -38,9 +38,9 @@ pub use timeline::TimelineEvent;
 use troubles::Troubles;
 pub use troubles::{Trouble, TroubleKind};
 
-/// The interval at which what is due is judged, and what an operator sees is counted.
+/// The interval at which due choreographies are judged, and counts for operators are made.
 const EACH: Duration = Duration::from_secs(1);
-/// The interval at which what is too old is deleted.
+/// The interval at which old choreographies are deleted.
 const TRIM_EACH: Duration = Duration::from_secs(60);
 
 /// The observer, while it runs: its tasks end with it.
@@ -56,18 +56,18 @@ struct ObserverState {
     troubles: Troubles,
     /// Told after every change of the store, and at the end.
     changed: watch::Sender<()>,
-    /// The server stops, and nobody waits any more.
+    /// True once the server stops, and nobody waits any more.
     closed: AtomicBool,
     stuck: watch::Sender<BTreeMap<Correlation, Timestamp>>,
     counts: Mutex<Counts>,
     kept: Duration,
 }
 
-/// A feed, how far it is read, and how its service stands.
+/// A feed, the place up to which it is read, and the standing of its service.
 struct Followed {
     feed: ConfiguredFeed,
     read: Mutex<FeedProgress>,
-    /// The service's last answer; none where it gives none, for an old one says nothing of now.
+    /// The service's last answer; `None` if it gives none, for an old one says nothing of now.
     stands: Mutex<Option<ServiceMeasures>>,
 }
 
@@ -149,7 +149,7 @@ impl Observer {
         Ok(Self { shared, _tasks: tasks })
     }
 
-    /// The choreographies that pass, newest first, and whether there are more.
+    /// The choreographies that pass, newest first, and true if there are more.
     ///
     /// # Errors
     /// The store's.
@@ -204,12 +204,12 @@ impl Observer {
         self.shared.changed.send_replace(());
     }
 
-    /// The stuck choreographies, each with the time since when.
+    /// The stuck choreographies, each with the time since which it is stuck.
     pub fn stuck(&self) -> watch::Receiver<BTreeMap<Correlation, Timestamp>> {
         self.shared.stuck.subscribe()
     }
 
-    /// The troubles of feeds, each with the time since when.
+    /// The troubles of feeds, each with its beginning.
     pub fn troubles(&self) -> watch::Receiver<BTreeMap<Trouble, Timestamp>> {
         self.shared.troubles.subscribe()
     }
@@ -233,7 +233,7 @@ impl Observer {
     }
 }
 
-/// Does what time asks for: judges what is due, counts, deletes what is old.
+/// Does the periodic work: judges due choreographies, counts, deletes old ones.
 async fn tend(shared: Arc<ObserverState>, mut ages: Ages) {
     let mut each = interval(EACH);
     each.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -15,11 +15,11 @@ use super::{
     ConfiguredFeed, FeedMeasures, Followed, ObserverState, ServiceMeasures, TroubleKind, lock, now,
 };
 
-/// The interval at which a service is asked how it stands.
+/// The interval at which a service is asked for its status.
 const EACH: Duration = Duration::from_secs(5);
 /// The interval of reads of its declaration, which a new version changes.
 const DECLARED_EACH: Duration = Duration::from_secs(60);
-/// The most questions for one look at a choreography, how many of them at once, and for how long.
+/// The most questions for one look at a choreography, the most at once, and their time limit.
 const QUESTIONS: usize = 200;
 const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,8 +44,8 @@ pub async fn ask(shared: Arc<ObserverState>, nth: usize) {
     }
 }
 
-/// Asks what the service declares; tells whether there was an answer, which may be that it does not
-/// offer that.
+/// Asks for the service's declaration; returns true if there was an answer, which may be that it
+/// does not offer one.
 pub async fn declaration(
     shared: &ObserverState,
     feed: &ConfiguredFeed,
@@ -70,7 +70,7 @@ pub async fn declaration(
     Ok(true)
 }
 
-/// Asks how the service stands.
+/// Asks for the service's status.
 async fn status(shared: &ObserverState, followed: &Followed) -> Result<(), StoreError> {
     let feed = &followed.feed;
     let said = feed.feed.status().await.unwrap_or_else(|error| {

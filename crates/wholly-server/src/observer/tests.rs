@@ -1,5 +1,5 @@
-//! A shop that is only declared, for the tests of what follows from its events; and an observer of
-//! one order.
+//! A shop that is only declared, for the tests of the state by its events; and an observer of one
+//! order.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ async fn a_start_whose_clock_disagrees_with_the_store_deletes_nothing() {
     db.execute("UPDATE choreography SET latest = 1000", []).unwrap();
     drop(db);
     let observer = Observer::start(&file, Vec::new(), DAY).await.unwrap();
-    // It counts after it has looked for what is old.
+    // It counts after it has looked for old ones.
     for _ in 0..300 {
         if !observer.counts().by_state.is_empty() {
             break;

@@ -1,8 +1,8 @@
-//! The timeline of a choreography: its events in their order, and what each service made of each.
+//! The timeline of a choreography: its events in their order, and the reaction of each service.
 //!
-//! A service's own word counts first (what its inbox has, then what is parked in it); else an event
-//! that it emitted because of this one shows that it reacted. What a service declares to react to,
-//! and nothing shows, has not been seen.
+//! A service's own word counts first (its inbox, then its parked events); else an event that it
+//! emitted because of this one shows that it reacted. A declared reaction that nothing shows has
+//! not been seen.
 
 use std::collections::HashMap;
 
@@ -28,10 +28,10 @@ pub struct TimelineEvent {
     /// True if its publisher declares that the choreography is over with it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ends: bool,
-    /// True if its publisher declares it as what it emits where it refuses, or awaited in vain.
+    /// True if its publisher declares that it emits it on a refusal, or after a wait in vain.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub refusal: bool,
-    /// Absent where it is long.
+    /// Absent if it is long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
     pub reactions: Vec<Reaction>,
@@ -41,10 +41,10 @@ pub struct TimelineEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reaction {
     pub service: ServiceName,
-    /// Absent where the service does not declare its reactions.
+    /// Absent if the service does not declare its reactions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaction: Option<ReactionName>,
-    /// `done`, `refused`, `suppressed`, `dropped`, the state of what is parked, or `not seen`.
+    /// `done`, `refused`, `suppressed`, `dropped`, the state of the parked event, or `not seen`.
     pub outcome: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
@@ -96,7 +96,7 @@ pub fn timeline(
         r#type: event.kind,
         position: event.position,
         causation: event.causation,
-        // What was read from a feed is JSON.
+        // Data that was read from a feed is JSON.
         data: event.data.and_then(|data| RawValue::from_string(data).ok()),
         reactions,
     };
@@ -143,7 +143,7 @@ fn in_order(events: Vec<Observed>) -> Vec<Observed> {
     order.into_iter().filter_map(|at| events[at].take()).collect()
 }
 
-/// An event, and all that may tell what became of it.
+/// An event, and all evidence of its fate.
 struct EventContext<'a> {
     event: &'a Observed,
     events: &'a [Observed],

@@ -25,16 +25,16 @@ pub enum TroubleKind {
     Refused,
 }
 
-/// A feed, what is wrong with it, and for whom.
+/// A feed, its trouble, and its follower.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Trouble {
     pub feed: ServiceName,
-    /// The service that follows it; none for the observer.
+    /// The service that follows it; `None` for the observer.
     pub follower: Option<ServiceName>,
     pub kind: TroubleKind,
 }
 
-/// A feed, and who follows it.
+/// A feed, and its follower.
 type FeedAndFollower = (ServiceName, Option<ServiceName>);
 
 /// All troubles of feeds.
@@ -46,7 +46,7 @@ pub struct Troubles {
 }
 
 impl Troubles {
-    /// Sets what is wrong with a feed for a follower; tells whether that is something new.
+    /// Sets the trouble of a feed for a follower; returns true if it is new.
     pub fn set(
         &self,
         feed: &ServiceName,
@@ -65,7 +65,7 @@ impl Troubles {
         kind.is_some() && before != kind
     }
 
-    /// Tells those who listen of what has been wrong for long enough.
+    /// Tells the listeners of troubles that have lasted long enough.
     pub fn publish(&self, now: Timestamp) {
         let troubles = lock(&self.now);
         let lasting = troubles.iter().filter(|(_, (kind, since))| {

@@ -33,13 +33,13 @@ pub(crate) enum Disagreement {
 /// The times that a log tells.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LogTimes {
-    /// When its youngest transaction began; `None` where there never was one.
+    /// The beginning of its youngest transaction; `None` if there never was one.
     pub youngest: Option<Timestamp>,
     /// When the youngest began of those that are older than an hour.
     pub before_the_last_hour: Option<Timestamp>,
 }
 
-/// When the youngest transaction of a log began; `None` where there never was one.
+/// The beginning of the youngest transaction of a log; `None` if there never was one.
 pub(crate) fn youngest(last_ordinal: u64) -> Option<Timestamp> {
     let began = TransactionId::minted_with(last_ordinal);
     (last_ordinal > 0).then_some(began)
@@ -144,7 +144,7 @@ mod tests {
         let short = keeping(10 * 60 * SECOND);
         assert_eq!(at_start(youngest + HOUR, short), Some(Disagreement::StoodStill(HOUR)));
         assert_eq!(at_start(youngest + 30 * SECOND, keeping(SECOND)), None);
-        // What began after a leap does not vouch for it: another restart is distrusted, too.
+        // Transactions begun after a leap do not vouch for it: another restart is distrusted, too.
         let now = youngest + SECOND;
         let log = |ago| LogTimes {
             youngest: Some(youngest),

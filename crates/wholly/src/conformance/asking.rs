@@ -1,4 +1,4 @@
-//! How a suite asks: with calls of transactions of its own, and again while the answer is pending.
+//! The calls of a suite: of transactions of its own, and repeated while the answer is pending.
 
 use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use crate::HttpParticipant;
 use crate::engine::Backoff;
 use crate::participant::Endpoint;
 
-/// What an answer must be, in words and as a test.
+/// The expected answer, in words and as a test.
 pub type Expected = (&'static str, fn(&Answer) -> bool);
 
 pub const DONE: Expected =
@@ -40,7 +40,7 @@ impl Broken {
     }
 }
 
-/// A rule, as a sentence, and what checks it.
+/// A rule, as a sentence, and its check.
 pub type Rule<Suite> = (&'static str, fn(&Suite) -> Checking<'_>);
 pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + 'a>>;
 
@@ -64,19 +64,19 @@ pub async fn report<Suite>(suite: &Suite, rules: &[Rule<Suite>]) -> Report {
 
 /// Longer than any check takes, and shorter than a participant's limit on expiries.
 const EXPIRES_AFTER: Duration = Duration::from_secs(60);
-/// How long one call may take, unless the participant says so itself.
+/// The timeout of one call, unless the participant sets its own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between one pending answer and the next question.
+/// The pause between a pending answer and the next call.
 const PENDING_PAUSE: Duration = Duration::from_millis(50);
 /// Calls at the same time.
 pub const AT_ONCE: usize = 8;
 
-/// Who is asked, and as whom.
+/// The participant that is asked, and the caller's identity.
 pub struct Asking {
     pub participant: HttpParticipant,
     branch: BranchName,
     log: LogId,
-    /// How long a participant may say that it is still at it.
+    /// The longest time for which a participant may answer that a call is pending.
     pending_limit: Duration,
 }
 
@@ -123,7 +123,7 @@ impl Asking {
         }
     }
 
-    /// What is said to this call at an address that no service has.
+    /// Returns the status of this call at an address that no service has.
     pub async fn at_no_such_operation(&self, call: &Call) -> Result<StatusCode, Broken> {
         let uri = self.participant.operation("no-such-operation");
         let uri = uri.map_err(|why| Broken::Seen(why.to_string()))?;

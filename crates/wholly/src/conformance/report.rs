@@ -1,4 +1,4 @@
-//! What a conformance suite found.
+//! The report of a conformance suite.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use wholly_core::{InvalidName, InvalidPayload};
 
 use crate::InvalidUrl;
 
-/// What a conformance suite found: a check for each rule.
+/// The report of a conformance suite: a check for each rule.
 #[derive(Clone, Debug)]
 #[must_use]
 #[non_exhaustive]
@@ -15,17 +15,17 @@ pub struct Report {
     pub checks: Vec<Check>,
 }
 
-/// One rule, and whether the service keeps it.
+/// One rule, and the verdict on the service.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Check {
     /// The rule, as a sentence.
     pub rule: &'static str,
-    /// Whether it is kept.
+    /// The verdict on it.
     pub verdict: Verdict,
 }
 
-/// Whether a rule is kept.
+/// The verdict on a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
@@ -33,7 +33,7 @@ pub enum Verdict {
     Passed,
     /// It is not.
     Failed {
-        /// What was asked, and what was seen instead of what the contract says.
+        /// The call, and the answer that was seen instead of the contract's.
         seen: String,
     },
     /// It is about something that the service does not offer.
@@ -62,7 +62,7 @@ pub enum ConformanceError {
 }
 
 impl Report {
-    /// Whether no rule is broken.
+    /// True if no rule is broken.
     pub fn passed(&self) -> bool {
         self.broken().next().is_none()
     }

@@ -19,7 +19,7 @@ pub struct SagaProbe {
     pub action: String,
     /// The compensation's name, as in the path.
     pub compensation: String,
-    /// What the action accepts and what it refuses.
+    /// The payloads that the action accepts and refuses.
     pub payloads: Payloads,
 }
 
@@ -184,7 +184,7 @@ impl Suite {
         self.mistaken(&call, |headers| drop(headers.insert(header::TRANSACTION, none))).await
     }
 
-    /// What is mistaken is answered 4xx, but not by a refusal, which would turn a saga back, nor by
+    /// A mistaken call is answered 4xx, but not by a refusal, which would turn a saga back, nor by
     /// a status that asks to wait.
     async fn mistaken(
         &self,
@@ -208,11 +208,11 @@ impl Suite {
     }
 }
 
-/// One step of one saga, and what was said to its action first.
+/// One step of one saga, and the first answer to its action.
 struct StepUnderTest<'a> {
     suite: &'a Suite,
     action: Call,
-    /// What the action was done with.
+    /// The action's first answer.
     first: Option<Answer>,
     asked: String,
 }

@@ -60,7 +60,7 @@ pub trait Log: Send + Sync + 'static {
     /// created.
     ///
     /// # Errors
-    /// See [`OpenError`]; also if this is another log or lost durable batches. It is unharmed.
+    /// See [`OpenError`]: also where this is another log, or lost what was told. It is unharmed.
     fn reopen(&self, told: KnownLog) -> Result<OpenLog, OpenError>;
 }
 
@@ -85,7 +85,7 @@ pub struct KnownLog {
 }
 
 impl KnownLog {
-    /// Checks that a log with this identity and this head is the log that was open.
+    /// Makes sure that a log with this identity and this head is the one that was open.
     ///
     /// # Errors
     /// [`OpenError::Changed`] if the identity differs, or durable batches are lost.

@@ -1,9 +1,9 @@
-//! How often a value fell between which bounds: a fixed set of buckets, each a counter.
+//! A histogram: a fixed set of buckets, each a counter of the values between two bounds.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// How many bounds there are; above the last there is one more bucket.
+/// The number of bounds; above the last there is one more bucket.
 const BOUNDS: usize = 18;
 
 /// In microseconds: from 50 µs, about what a fast disk takes, to a minute.
@@ -32,15 +32,15 @@ struct Histogram {
     sum: AtomicU64,
 }
 
-/// How often which values were seen.
+/// The distribution of the values that were seen.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Distribution {
-    /// How many values there were.
+    /// The number of values.
     pub count: u64,
-    /// All of them together; of times, in seconds.
+    /// Their sum; of times, in seconds.
     pub sum: f64,
-    /// Upper bounds, ascending, and how many values were within each but above the one before it.
+    /// Ascending upper bounds, and the number of values within each but above the one before it.
     /// The last bound is infinite. Of times, in seconds.
     pub buckets: Vec<(f64, u64)>,
 }

@@ -3,12 +3,12 @@
 //! The loop, the log's thread and the lanes count here as they go, and [`Coordinator::measures`]
 //! reads. It holds numbers and the names of participants, never a payload, a key or an id.
 //!
-//! INVARIANT: nothing that is measured decides anything, so that a simulated run repeats.
+//! INVARIANT: no measure decides anything, so that a simulated run repeats.
 //!
 //! Counting costs an atomic addition that no other thread competes for: no lock, no look-up by
-//! name. A participant's part is found once, when its lane starts. Where
-//! [`Settings::measured`](crate::Settings::measured) is false nothing is counted or timed; how a
-//! participant is, and what waits for it, is known all the same.
+//! name. A participant's part is found once, when its lane starts. If
+//! [`Settings::measured`](crate::Settings::measured) is false nothing is counted or timed; the
+//! health of a participant, and the calls that wait for it, are known all the same.
 //!
 //! [`Coordinator::measures`]: crate::Coordinator::measures
 
@@ -34,7 +34,7 @@ pub(crate) use target::{LaneGauge, LastHeard, Registered, TargetMeter};
 use crate::clock::Clock;
 use crate::log::Written;
 
-/// What a coordinator has counted since it started, at one moment.
+/// The counts of a coordinator since it started, at one moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Measures {
@@ -48,32 +48,32 @@ pub struct Measures {
     pub in_flight_bytes: usize,
     /// The most bytes that they may take.
     pub in_flight_limit_bytes: usize,
-    /// Those of them that are not loaded: they wait in the log for room in memory.
+    /// The transactions in flight that are not loaded: they wait in the log for room in memory.
     pub unloaded: usize,
-    /// How long ago the oldest transaction began that is not decided, or whose saga still runs.
+    /// The age of the oldest transaction that is not decided, or whose saga still runs.
     pub oldest_undecided: Option<Duration>,
-    /// How long ago the oldest transaction began that has not ended.
+    /// The age of the oldest transaction that has not ended.
     pub oldest_unsettled: Option<Duration>,
     /// Transactions that need an operator.
     pub stuck: usize,
-    /// How many transactions wrote in a batch.
+    /// The number of transactions that wrote in a batch.
     pub batch_entries: Distribution,
-    /// How long a batch took to become durable.
+    /// The time that a batch took to become durable.
     pub append_time: Distribution,
-    /// What the log has written.
+    /// The amount that the log has written.
     pub written: Written,
-    /// How often the log failed.
+    /// The number of failures of the log.
     pub log_failures: u64,
-    /// How much was found damaged in the log, as far as it was told apart.
+    /// The number of damages found in the log, as far as they were told apart.
     pub log_damage: u64,
     /// The number of jumps of the wall clock that were seen.
     pub clock_jumps: u64,
     /// Commands that wait for the loop.
     pub commands_waiting: usize,
-    /// How long what the loop was to do waited for it: its alarms, and the first command of each of
-    /// its turns.
+    /// The time that work waited for the loop: its alarms, and the first command of each of its
+    /// turns.
     pub loop_lag: Distribution,
-    /// Those that can be called.
+    /// The targets that can be called.
     pub targets: Vec<TargetMeasures>,
 }
 
@@ -83,7 +83,7 @@ pub struct Measures {
 pub struct BegunMeasures {
     /// Their pattern.
     pub pattern: Pattern,
-    /// How many.
+    /// Their number.
     pub count: u64,
 }
 
@@ -95,17 +95,17 @@ pub struct EndedMeasures {
     pub pattern: Pattern,
     /// The state in which they settled.
     pub outcome: State,
-    /// How long they took, from when they began until they had settled.
+    /// The time from their beginning until they had settled.
     pub time: Distribution,
 }
 
-/// Where the coordinator counts.
+/// The counters of the coordinator.
 pub(crate) struct Meter {
     clock: Clock,
     runs: bool,
     on_settled: Option<OnSettled>,
     begun: [AtomicU64; Pattern::ALL.len()],
-    /// By state; in some none settles.
+    /// By state; some are never final.
     ended: [Times; State::ALL.len()],
     in_flight: AtomicUsize,
     in_flight_bytes: AtomicUsize,
@@ -121,12 +121,12 @@ pub(crate) struct Meter {
     log_failures: AtomicU64,
     clock_jumps: AtomicU64,
     loop_lag: Times,
-    /// Locked when somebody is registered, and by who reads.
+    /// Locked by a registration, and by readers.
     targets: Mutex<BTreeMap<Target, Arc<TargetMeter>>>,
 }
 
 impl Meter {
-    /// One that counts, or does not.
+    /// A meter that counts if `runs` is true.
     pub fn new(clock: Clock, runs: bool, on_settled: Option<OnSettled>) -> Self {
         Self {
             clock,
@@ -151,7 +151,7 @@ impl Meter {
         }
     }
 
-    /// Whether it counts.
+    /// True if it counts.
     pub fn runs(&self) -> bool {
         self.runs
     }
@@ -164,7 +164,7 @@ impl Meter {
         self.begun[transaction.view().pattern.number()].fetch_add(1, Relaxed);
     }
 
-    /// A transaction has settled. Who follows hears of it whether it is counted or not.
+    /// Counts a settled transaction. The callback hears of it even if nothing is counted.
     pub fn ended(&self, id: TransactionId, transaction: &Transaction, now: Timestamp) {
         if let Some(told) = &self.on_settled {
             told(SettledTransaction::of(id, transaction));
@@ -175,7 +175,7 @@ impl Meter {
         self.ended[transaction.view().state.number()].saw(id.minted_at().until(now));
     }
 
-    /// What the loop holds.
+    /// Stores what the loop holds.
     pub fn holds(
         &self,
         in_flight: usize,
@@ -203,7 +203,7 @@ impl Meter {
         self.bytes.fetch_add(after.bytes.saturating_sub(before.bytes), Relaxed);
     }
 
-    /// Something has waited for the loop since then.
+    /// Notes that work has waited for the loop since then.
     pub fn waited(&self, since: Moment) {
         if self.runs {
             self.loop_lag.saw(since.elapsed());
@@ -220,19 +220,19 @@ impl Meter {
         self.clock_jumps.fetch_add(1, Relaxed);
     }
 
-    /// The part of somebody who is registered. It goes on where it was when a lane starts anew.
+    /// The part of a registered target. It goes on where it was when a lane starts anew.
     pub fn target(&self, target: &Target, registered: Registered) -> Arc<TargetMeter> {
         let meter = self.of(target);
         meter.registered(registered);
         meter
     }
 
-    /// Where it is shown for how many transactions somebody who is registered owes an answer.
+    /// The number of transactions for which a registered target owes an answer.
     pub fn owed_by(&self, target: &Target) -> Arc<AtomicU64> {
         self.of(target).owed()
     }
 
-    /// Where it is shown what somebody who is registered said last.
+    /// The last answer of a registered target.
     pub fn said_by(&self, target: &Target) -> Arc<LastHeard> {
         self.of(target).said()
     }

@@ -1,4 +1,4 @@
-//! Who is told of each transaction that has settled.
+//! The callback for each transaction that has settled.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use wholly_core::{Name, Pattern, State, TraceContext, Transaction, TransactionId
 pub struct SettledTransaction {
     /// The transaction, whose id tells when it began.
     pub id: TransactionId,
-    /// What it is called.
+    /// Its name.
     pub name: Name,
     /// Its pattern.
     pub pattern: Pattern,

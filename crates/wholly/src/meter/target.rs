@@ -42,7 +42,7 @@ pub(crate) struct TargetMeter {
     waiting: AtomicI64,
     in_progress: AtomicI64,
     health: AtomicU8,
-    /// Locked when a call went wrong, and by who reads.
+    /// Locked by a failed call, and by readers.
     last_error: Mutex<Option<LastError>>,
 }
 
@@ -112,7 +112,7 @@ pub struct TargetMeasures {
     pub last_answer: Option<LastAnswer>,
     /// The number of calls in a row that ended nothing, up to the last one.
     pub unanswered: u64,
-    /// The time of the next call about what its last answer did not end.
+    /// The time of the next call, if its last answer ended nothing.
     pub next_at: Option<Timestamp>,
 }
 
@@ -259,8 +259,8 @@ impl TargetMeasures {
     }
 }
 
-/// The calls of one lane, as they are shown. They are taken off again when the lane is dropped, with
-/// all its calls; the next lane of the same participant may have begun by then.
+/// The calls of one lane, as they are shown. They are subtracted when the lane is dropped, with all
+/// its calls; the next lane of the same participant may have begun by then.
 pub(crate) struct LaneGauge<'a> {
     meter: &'a TargetMeter,
     waiting: i64,

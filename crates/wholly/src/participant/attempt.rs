@@ -9,9 +9,9 @@ use super::{Answer, Call, Operation};
 /// A call that is to be made.
 pub(crate) struct Attempt {
     pub call: Call,
-    /// The branch or step that it is for: repeated in the answer.
+    /// The branch or step of the call: repeated in the answer.
     pub branch: u16,
-    /// From [`Lane::send`] to the answer; more than a day is a day.
+    /// The time from [`Lane::send`] to the answer; at most a day.
     pub timeout: Duration,
 }
 

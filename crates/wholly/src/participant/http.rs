@@ -3,12 +3,12 @@
 //! One operation is one `POST` to `{url}/{operation}`; [`wholly_core::wire`] says what is sent and
 //! what every answer means. This module adds what a network can do to an answer:
 //!
-//! - What did not arrive whole is no answer: no connection, garbage, a connection closed within the
+//! - An incomplete answer is none: no connection, garbage, a connection closed within the
 //!   head, a time-out. All of these are [`Answer::Unknown`].
-//! - **The status line and the headers are the answer.** The body only says why. So an answer whose
-//!   body is cut off, endless or slow means what its head says, with as much of the reason as came
-//!   within the limits of the module `body`. A fault within a body can then never turn the
-//!   meaning of an answer, and asking again would only do the work twice.
+//! - **The status line and the headers are the answer.** The body only gives the reason. So an
+//!   answer whose body is cut off, endless or slow means what its head says, with as much of the
+//!   reason as came within the limits of the module `body`. A fault within a body can then never
+//!   turn the meaning of an answer, and asking again would only do the work twice.
 //! - **The one exception is an action that was done**: its body is the output, which later steps
 //!   and the compensation are given. Half of it is none, and the action is asked again, because a
 //!   participant repeats its first answer. That costs a call and never turns a done into a
@@ -19,8 +19,8 @@
 //! - A call that finds its pooled connection dead *before a byte of it was sent* goes out at once
 //!   on another. That cannot even deliver it twice, and it spares a call the backoff because a
 //!   server closed an idle connection. A call of which anything was sent is never repeated here:
-//!   it is unknown, and whether and when to ask again is the engine's to say (the contract, at
-//!   least once, would allow it).
+//!   it is unknown, and the engine decides if and when to ask again (the contract, at least once,
+//!   would allow it).
 
 mod addresses;
 mod body;
@@ -352,8 +352,8 @@ impl HttpParticipant {
         self.base.operation(name)
     }
 
-    /// What answers a call after `change` made it one that breaks the contract. It is signed as it
-    /// then is.
+    /// Returns the answer to a call that `change` made break the contract. It is signed as
+    /// changed.
     #[cfg(feature = "conformance")]
     pub(crate) async fn ask_changed(
         &self,
@@ -377,8 +377,8 @@ impl HttpParticipant {
         text
     }
 
-    /// Says once for each status that an answer looks like a mistake, because asking again will not
-    /// mend it.
+    /// Warns once for each status that an answer looks like a mistake, because another call will
+    /// not mend it.
     fn report_mistake(&self, call: &Call, status: StatusCode, answer: &Answer) {
         let Answer::Unknown { reason, .. } = answer else { return };
         let likely = match status {

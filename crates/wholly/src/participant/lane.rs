@@ -12,8 +12,8 @@
 //! [`Answered::sent`] says so: it is not an unanswered attempt, and a later no may be believed.
 //!
 //! INVARIANT: a call that leaves has at least half of its time: an attempt that had no slot by then
-//! never leaves. Where a participant hangs, and more wait than there are slots, each would else leave
-//! just before its deadline, for a slot is free when another one's time is up, and be given up at
+//! never leaves. With a participant that hangs, and more attempts than slots, each would else leave
+//! just before its deadline, when another one's time is up and frees a slot, and be given up at
 //! once: a storm of calls that nobody can answer, as fast as connections are made.
 //!
 //! INVARIANT: however many slots are free, no call leaves faster than the configured rate, nor
@@ -61,8 +61,8 @@ impl Lane {
         Self { attempts }
     }
 
-    /// Hands attempts over; never blocks. The bound on how many wait is the engine's bound on
-    /// what is in flight.
+    /// Hands attempts over; never blocks. The engine's limit on transactions in flight bounds their
+    /// number.
     pub(crate) fn send(&self, attempts: Vec<Attempt>) {
         // The task ends only with this handle or with the engine, which then wants no answer.
         let _ = self.attempts.send((Instant::now(), attempts));
@@ -120,7 +120,7 @@ async fn drive(
     }
 }
 
-/// Waits until an attempt that waits is late, or may leave because the throttle opens.
+/// Waits until an attempt in the queue is late, or may leave because the throttle opens.
 async fn next_turn(queue: &Queue, opens_at: Option<Instant>) {
     if let Some(at) = queue.leaves_by().into_iter().chain(opens_at).min() {
         sleep_until(at).await;
@@ -168,7 +168,7 @@ fn make<'a>(
     }
 }
 
-/// The time-out lies within what is caught: dropping a call may panic, too.
+/// Panics are caught around the time-out, too, because dropping a call may panic.
 fn in_time(
     mut answering: AnswerFuture<'_>,
     deadline: Instant,

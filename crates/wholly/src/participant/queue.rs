@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::attempt::{Answered, Attempt};
 use super::{Answer, Call};
 
-/// The attempts that wait for a slot. Where none waits longer than the loop's next turn, this costs a
+/// The attempts that wait for a slot. If none waits longer than the loop's next turn, this costs a
 /// push and a pop; the order by deadline makes the next to go the next to expire.
 #[derive(Default)]
 pub(super) struct Queue {

@@ -18,7 +18,7 @@ const BURSTS_PER_SECOND: u32 = 100;
 
 /// The rate is kept by the generic cell rate algorithm.
 pub(super) struct Throttle {
-    /// From one call to the next at an even rate, and how far calls may run ahead of it.
+    /// The time from one call to the next at an even rate, and the lead that calls may have.
     rate: Option<(Duration, Duration)>,
     /// The time at which the calls so far would have ended at an even rate.
     even: Instant,

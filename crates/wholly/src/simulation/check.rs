@@ -1,4 +1,4 @@
-//! What must hold when the faults have stopped and everything has come to rest.
+//! Checks of the world at rest, after the faults have stopped.
 
 use std::collections::{HashMap, HashSet};
 
@@ -101,8 +101,8 @@ impl World {
         })
     }
 
-    /// Nobody holds anything of a transaction that the log does not know, but for what was lost
-    /// with the original.
+    /// Checks that nobody holds a transaction that the log does not know, unless it was lost with
+    /// the original.
     fn check_no_orphans(
         &mut self,
         known: &HashSet<TransactionId>,
@@ -129,7 +129,7 @@ impl World {
         in_doubt.into_iter().try_for_each(|id| self.check_lost(id, open))
     }
 
-    /// What anybody was told still holds.
+    /// Checks that everything told still holds.
     fn check_told(
         &self,
         history: impl Fn(TransactionId) -> Option<StoredTransaction>,

@@ -18,7 +18,7 @@ use crate::engine::{Input, NewTransaction, Random, Reply, Wait};
 use crate::outcome::AnyOutcome;
 use crate::{SagaOutcome, SubmitError};
 
-/// How many transactions a client submits.
+/// The number of transactions that a client submits.
 const TRANSACTIONS: u32 = 6;
 
 #[derive(Default)]
@@ -43,13 +43,13 @@ enum Doing {
     Done,
 }
 
-/// What somebody was told of a transaction.
+/// The outcome or history of a transaction as it was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Outcome(AnyOutcome),
     /// The history as it was read.
     History(Vec<Record>),
-    /// The decision, for who is in doubt.
+    /// The decision, for a participant in doubt.
     Decision(Decision),
 }
 
@@ -62,7 +62,7 @@ impl Client {
 impl World {
     /// A client does the next thing.
     pub fn client_acts(&mut self, who: usize) {
-        // What a restored copy holds is for whoever knows what the participants have.
+        // A transaction held by a restored copy is for an operator who knows the participants.
         if let Doing::Cancelling(id) | Doing::Resolving(id) = self.clients[who].doing
             && self.is_held(id)
         {
@@ -139,7 +139,7 @@ impl World {
         let whose = if self.chance(15) { 0 } else { who };
         let keyed = self.chance(70);
         let key = keyed.then(|| Key::new(format!("{whose}/{number}")).unwrap());
-        // What is submitted with a key that others may use, too, follows from the key.
+        // A submission whose key others may use, too, follows from the key.
         let seed = if whose == 0 && keyed { u64::from(number) } else { self.random.next() };
         let mut random = Random::seeded(seed);
         let proposal = match random.next().is_multiple_of(2) {
@@ -222,7 +222,7 @@ impl World {
                     _ => std::mem::take(&mut self.clients[who].doing),
                 }
             }
-            // Its transaction is over, and how cannot be read while it is damaged.
+            // Its transaction is over, but its end cannot be read while it is damaged.
             Reply::NotAccepted(SubmitError::Quarantined { id, .. })
                 if submitting && self.storage.damaged.contains(&id) =>
             {
@@ -268,7 +268,7 @@ impl World {
         self.note_wrong(checked);
     }
 
-    /// What is told of an end is durable, and true.
+    /// Checks that a told outcome is durable, and true.
     fn check_outcome(&self, outcome: &AnyOutcome) -> Result<(), Wrong> {
         let told = match outcome {
             AnyOutcome::Saga(told) => told,
@@ -281,7 +281,7 @@ impl World {
             _ => return Ok(()),
         };
         let saga = self.ledger.sagas.get(&told.id()).filter(|_| {
-            // What follows from this one is to be caught by its consequences.
+            // This mutation is to be caught by its consequences.
             self.bug != Some(Bug::EffectsBeforeTheSync)
         });
         let Some(saga) = saga else { return Ok(()) };
@@ -297,7 +297,7 @@ impl World {
         ensure(right, Check::Told, || format!("{told:?} was told, which is not durable or not so"))
     }
 
-    /// A read: of what is durable, and of nothing else.
+    /// A read of durable records, and of nothing else.
     fn client_reads(&mut self, id: TransactionId) -> Doing {
         self.seen.reads += 1;
         let mut records = self.durable_records(id).unwrap_or_default();
@@ -335,7 +335,7 @@ impl World {
     }
 }
 
-/// Whether it decides a transaction in two phases, or may: an operator's word.
+/// True if it decides a transaction in two phases, or may, as an operator's word.
 fn decides(record: &Record) -> bool {
     use two_phase::Record::{Decided, Resolved};
     record.is_decision() || matches!(record, Record::TwoPhase(Decided(..) | Resolved(..)))

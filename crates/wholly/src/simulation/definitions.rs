@@ -1,4 +1,4 @@
-//! Sagas at random: lists, diamonds, wide and deep graphs; and what their steps are to be given.
+//! Sagas at random: lists, diamonds, wide and deep graphs; and the payloads of their steps.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use wholly_core::{Name, Payload, Target};
 
 use crate::engine::Random;
 
-/// What the sagas are called; each may have steps that the program does itself.
+/// The names of the sagas; each may have steps that the program does itself.
 const SHAPES: [&str; 4] = ["list", "diamond", "wide", "deep"];
 
 /// The program as it is called for the steps in its code.
@@ -21,7 +21,7 @@ pub fn saga(random: &mut Random, participants: &[&str]) -> Arc<Graph> {
     let mut below = |limit: u64| random.next() % limit;
     let shape = SHAPES[below(4) as usize];
     let after = edges(shape, &mut below);
-    // Where that step cannot be the pivot, there is none.
+    // If that step cannot be the pivot, there is none.
     let pivot = below(2 * after.len() as u64) as usize;
     let behind = behind(&after, pivot);
     let mut steps = Vec::new();
@@ -110,7 +110,7 @@ fn behind(after: &[Vec<String>], pivot: usize) -> Vec<usize> {
     behind
 }
 
-/// What a step is given. What may not be there is only asked for where that turns the saga back.
+/// The payload of a step. It uses a value that may be absent only if that turns the saga back.
 fn payload(
     below: &mut impl FnMut(u64) -> u64,
     before: &[String],
@@ -131,8 +131,8 @@ fn payload(
     }
 }
 
-/// What an action of this step must be given, from what those before it really gave; `None` where
-/// something is not there.
+/// The payload that this step's action must be given, from the true outputs of those before it;
+/// `None` if one is absent.
 pub fn expected(
     graph: &Graph,
     step: StepIndex,
@@ -162,8 +162,8 @@ pub fn expected(
     })
 }
 
-/// Whether it must be durable that a step is done, before what comes after it is asked: that one is
-/// given its output, or it says whether there is a way back.
+/// True if a step's completion must be durable before its successors are asked: one of them is
+/// given its output, or it or one of them is the pivot.
 pub fn must_be_durable(graph: &Graph, step: StepIndex) -> bool {
     let is_pivot = |(definition, _): (&StepDefinition, &Node)| definition.pivot;
     let mut later = graph.steps().filter(|(_, node)| node.after.has(step));
@@ -172,12 +172,12 @@ pub fn must_be_durable(graph: &Graph, step: StepIndex) -> bool {
             .any(|(definition, node)| definition.payload.is_some() || is_pivot((definition, node)))
 }
 
-/// Whether what takes a step back was said to be none.
+/// True if the step was defined to have no compensation.
 pub fn needs_none(graph: &Graph, step: StepIndex) -> bool {
     graph.step(step).is_some_and(|(_, node)| node.compensation.is_none())
 }
 
-/// Whether the step is retried until it is done.
+/// True if the step is retried until it is done.
 pub fn is_retriable(graph: &Graph, step: StepIndex) -> bool {
     graph.step(step).is_some_and(|(_, node)| node.side == Side::After)
 }

@@ -1,4 +1,4 @@
-//! What becomes of a batch: it lands or not, and the coordinator hears of it, or not.
+//! The fate of a batch: it lands or not, and the coordinator hears of it, or not.
 
 use wholly_core::Record;
 
@@ -15,7 +15,7 @@ impl World {
             return;
         }
         let faulty = self.now < self.faults_until;
-        // Where a mutation is planted, the log is worse: some show only when a batch is lost.
+        // With a planted mutation the log is worse: some show only when a batch is lost.
         let fates = if self.bug.is_some() { 40 } else { 100 };
         let fate = if faulty { self.below(fates) } else { 99 };
         match fate {
@@ -51,7 +51,7 @@ impl World {
         }
     }
 
-    /// This mutant's log takes whatever comes: what came before it is missing.
+    /// The log of this mutant takes any batch, even without the one before it.
     fn land_all_the_same(&mut self, batch: &Batch) {
         let open = self.log.open().expect("the log opens");
         let Some(incarnation) = &mut self.incarnation else { return };

@@ -1,4 +1,4 @@
-//! What really became of each saga: what was sent, what was done, what is durable.
+//! The true course of each saga: all that was sent, was done, and is durable.
 //!
 //! It is kept beside the log and beside the core, so that both can be held against it.
 
@@ -19,7 +19,7 @@ pub struct Ledger {
     pub sagas: BTreeMap<TransactionId, Saga>,
 }
 
-/// What really became of a saga.
+/// The true course of a saga.
 pub struct Saga {
     pub graph: Arc<Graph>,
     pub input: Payload,
@@ -30,30 +30,30 @@ pub struct Saga {
     pub settled: bool,
 }
 
-/// What really became of a step.
+/// The true course of a step.
 #[derive(Default)]
 pub struct StepTruth {
-    /// What its participant knows of it.
+    /// Its participant's knowledge of it.
     pub row: BarrierRow,
-    /// How often its action, and its compensation, had their effect.
+    /// The number of effects of its action, and of its compensation.
     pub done: u32,
     pub undone: u32,
-    /// What its action gave.
+    /// The output of its action.
     pub output: Option<Payload>,
-    /// What its action was given when it was first asked for.
+    /// The payload of its action's first call.
     pub given: Option<Payload>,
-    /// How often its action left.
+    /// The number of its action's calls that left.
     pub attempts: u32,
     /// Its first attempt ever was refused: the coordinator's incarnation that heard it.
     pub refused_at_first: Option<u64>,
     /// The last incarnation that heard a refusal.
     pub refusal_heard: Option<u64>,
-    /// As far as the log holds it for good: all that it comes after were done, and gave what it
-    /// is to be given; or a restart could not tell.
+    /// As far as the log holds it for good: all its predecessors were done, and gave its input; or
+    /// a restart could not tell.
     pub begun: bool,
     /// A restart could not tell whether an earlier incarnation had asked it.
     pub ahead: bool,
-    /// In which incarnation of the coordinator; a later one cannot tell whether it has left.
+    /// The coordinator's incarnation; a later one cannot tell whether it has left.
     pub begun_in: u64,
     pub lost: bool,
     pub completed: Option<Payload>,
@@ -135,7 +135,7 @@ impl Saga {
                 } else {
                     &mut seen.refused_at_first
                 } += 1;
-                // Of a pivot, turning back tells.
+                // A pivot's refusal is checked when the saga turns back.
                 let heard = step.refusal_heard.is_some();
                 ensure(heard || is_pivot, Check::Recorded, || "nobody refused it".to_owned())?;
             }
@@ -180,8 +180,8 @@ impl Saga {
         Ok(())
     }
 
-    /// Whether an earlier incarnation may have asked a step: of what it comes after, what is not durable
-    /// need not be, and may have been done.
+    /// True if an earlier incarnation may have asked a step: each predecessor is durable, or need
+    /// not be and may have been done.
     fn may_have_begun(&self, index: StepIndex) -> bool {
         let mut after = self.graph.nodes()[usize::from(index)].after.iter();
         after.all(|earlier| {
@@ -217,13 +217,13 @@ impl Saga {
         }
     }
 
-    /// What a step must be given, if all of it is there.
+    /// Returns the payload that a step must be given, if all of it is there.
     pub fn expected(&self, index: StepIndex) -> Option<Value> {
         let output = |step: StepIndex| self.steps[usize::from(step)].output.clone();
         expected(&self.graph, index, &self.input, output)
     }
 
-    /// A saga turns back: if its pivot has left, then because that one answered.
+    /// A saga turns back: if its pivot has left, then only by the pivot's own answer.
     fn check_pivot_answered(&self, incarnation: u64) -> Result<(), Wrong> {
         let Some((_, pivot)) = self.pivot() else { return Ok(()) };
         let answered =
@@ -244,7 +244,7 @@ impl Saga {
         match step.row {
             BarrierRow::Compensated | BarrierRow::Empty | BarrierRow::Refused => true,
             BarrierRow::Done => false,
-            // Where a participant forgets its refusal, that it was the only attempt tells.
+            // A participant may forget its refusal; the only attempt proves it.
             BarrierRow::None if step.refused_at_first.is_some() && step.attempts == 1 => true,
             BarrierRow::None => !step.begun && step.attempts == 0,
         }

@@ -23,9 +23,9 @@ pub struct Attempts {
 
 struct Made {
     call: Call,
-    /// Which participant is called.
+    /// The participant that is called.
     who: usize,
-    /// For which branch or step of the loop's; `None` if nobody waits for the answer.
+    /// The branch or step of the loop's; `None` if nobody waits for the answer.
     branch: Option<u16>,
     incarnation: u64,
     ended: bool,
@@ -76,14 +76,14 @@ impl World {
             return;
         }
         self.travel(number, faulty);
-        // What forgets its no cannot know a request that comes twice from two requests.
+        // A participant that forgets its refusal cannot tell a request that comes twice from two.
         if faulty && !self.participants[who].forgetful && self.chance(5) {
             self.seen.duplicates += 1;
             self.travel(number, faulty);
         }
     }
 
-    /// Whether a call has nowhere to go: the name does not resolve, or leads to where nobody is.
+    /// True if a call has nowhere to go: the name does not resolve, or its address is deserted.
     fn finds_no_address(&mut self, who: usize, number: u64) -> bool {
         let Participant { name_fails, moved, .. } = self.participants[who];
         let (after, why) = match (name_fails, moved) {
@@ -195,10 +195,10 @@ impl World {
         })
     }
 
-    /// What the log holds of a transaction.
+    /// Returns the records of a transaction that the log holds.
     pub fn durable_records(&self, id: TransactionId) -> Option<Vec<Record>> {
         let stored = self.incarnation.as_ref()?.reader.history(id).ok()??;
-        // What is behind a damaged entry is not shown.
+        // Entries behind a damaged one are not shown.
         let entries = (0..).zip(&stored.entries).take_while(|(nth, e)| e.sequence == *nth);
         let records = entries.flat_map(|(_, e)| entry::decode(&e.text).unwrap_or_default());
         Some(records.map(|(_, record)| record).collect())

@@ -1,5 +1,5 @@
-//! An operator who resolves a step by hand: looks at what is durable, makes the participant do it, and
-//! says what became of it.
+//! An operator who resolves a step by hand: reads the durable records, makes the participant do it,
+//! and reports the result.
 
 use wholly_core::saga::Resolution;
 use wholly_core::wire::{Answer, Call, Operation};
@@ -35,7 +35,7 @@ impl World {
     }
 }
 
-/// What an answer to a call by hand lets an operator say.
+/// The resolution that an answer to a call by hand allows an operator.
 fn resolution(operation: Operation, answer: Answer, retriable: bool) -> Option<Resolution> {
     match (operation, answer) {
         (Operation::Action, Answer::Done) => Some(Resolution::Completed(Payload::null())),

@@ -1,4 +1,4 @@
-//! A simulated participant: durable, with the barrier's rules, and what it did in plain sight.
+//! A simulated participant: durable, with the barrier's rules, and its effects in plain sight.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Participant {
     /// It has moved, and calls go to its old address.
     pub moved: bool,
     pub branches: HashMap<TransactionId, Held>,
-    /// How often each transaction's change was made.
+    /// The number of times that each transaction's change was made.
     pub applied: HashMap<TransactionId, u32>,
     pub wrong: Option<Wrong>,
     bug: Option<Bug>,

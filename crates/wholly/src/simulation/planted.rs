@@ -1,8 +1,8 @@
 //! Planted mutations of the protocol. Each is caught, and by the check that is meant for it, or
 //! the simulation proves nothing.
 //!
-//! None is in the engine: they change what is sent, what is heard, what is read back from the log,
-//! when it is said to be durable, and what a participant accepts.
+//! None is in the engine: they change the calls, the answers, the records read back from the log,
+//! the time at which they are said to be durable, and the calls that a participant accepts.
 
 mod storage;
 
@@ -57,7 +57,7 @@ pub enum Bug {
     ExpiresByTheSteadyClock,
     SweepsByTheWallClock,
     SweepsAtOnceAfterAStart,
-    // Of what storage does; these are the last.
+    // Of faults of the storage; these are the last.
     OlderCopyTakenUp,
     OtherLogTakenUp,
     NewLogTakenUp,
@@ -69,7 +69,7 @@ pub enum Bug {
     KeyOfTheDamagedForgotten,
 }
 
-/// How many seeds a mutation may survive.
+/// The number of seeds that a mutation may survive.
 const SEEDS: u64 = 3_000;
 
 #[test]
@@ -112,7 +112,7 @@ fn every_planted_bug_is_caught() {
         (Bug::ExpiresByTheSteadyClock, &[Expires], ""),
         (Bug::SweepsByTheWallClock, &[Young], ""),
         (Bug::SweepsAtOnceAfterAStart, &[Young], ""),
-        // Each of these is caught at once, and by what follows where that is left to happen.
+        // Each of these is caught at once, and by its consequences if those are left to happen.
         (Bug::OlderCopyTakenUp, &[Reopened], ""),
         (Bug::OlderCopyTakenUp, &[Keys, Told, Orphan], ""),
         (Bug::OtherLogTakenUp, &[Reopened], ""),
@@ -130,7 +130,7 @@ fn every_planted_bug_is_caught() {
         (Bug::DamagedTransactionToldAborted, &[Told], ""),
         (Bug::KeyOfTheDamagedForgotten, &[Keys], ""),
     ] {
-        // What another check finds first does not count.
+        // A violation found first by another check does not count.
         let is_its_check =
             |wrong: &Wrong| checks.contains(&wrong.check) && wrong.what.contains(words);
         let by_its_check = |seed| run(seed, Some(bug)).err().filter(is_its_check);
@@ -145,7 +145,7 @@ fn every_planted_bug_is_caught() {
 }
 
 impl World {
-    /// Mutations of what is sent.
+    /// Mutations of the calls.
     pub(super) fn planted_call(&mut self, call: &mut Call, who: &mut usize, branch: u16) {
         let id = call.transaction;
         match self.bug {
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// Whether a call is taken for done, and does not leave.
+    /// True if a call is taken for done, and does not leave.
     pub(super) fn planted_silence(&self, call: &Call) -> bool {
         let is_unknown = || !call.payload.as_str().contains("\"output\":");
         let is_ahead = |saga: &Saga| {
@@ -193,7 +193,7 @@ impl World {
         forgets && call.operation == Operation::Compensation && is_unknown()
     }
 
-    /// Mutations of what is heard: the answer, and whether the attempt is said to have left.
+    /// Mutations of the answers, and of the report that an attempt has left.
     pub(super) fn planted_answer(
         &mut self,
         call: &Call,
@@ -210,7 +210,7 @@ impl World {
             Some(Bug::CommitOnAllButOneYes) if lost && operation == Operation::Prepare => {
                 return (Answer::Done, true);
             }
-            // These claim that what was lost never left.
+            // These claim that a lost call never left.
             Some(Bug::NoBelievedAfterALostAttempt) if lost && call.operation_name.is_none() => {
                 return (answer, false);
             }
@@ -249,7 +249,7 @@ impl World {
         self.ledger.sagas.get(&id).and_then(Saga::pivot).is_some_and(|(pivot, _)| pivot == step)
     }
 
-    /// Mutations of what is read back from the log.
+    /// Mutations of the records read back from the log.
     pub(super) fn planted_history(&self, stored: StoredTransaction) -> Option<StoredTransaction> {
         let mut stored = self.planted_damage(stored)?;
         if self.bug == Some(Bug::LosesAnOutputOnRestart) {
@@ -266,7 +266,7 @@ impl World {
         Some(stored)
     }
 
-    /// Whether a restart says nothing to this transaction.
+    /// True if a restart says nothing to this transaction.
     pub(super) fn planted_restart(&self, stored: &StoredTransaction) -> bool {
         let is_saga = self.ledger.sagas.contains_key(&stored.id);
         match self.bug {
@@ -276,7 +276,7 @@ impl World {
         }
     }
 
-    /// Whether a batch is taken for durable as soon as the log has it.
+    /// True if a batch is taken for durable as soon as the log has it.
     pub(super) fn planted_gate(&self, batch: &Batch) -> bool {
         let mut records = batch.entries.iter().flat_map(|entry| &entry.records);
         match self.bug {
@@ -294,7 +294,7 @@ impl World {
 }
 
 impl Saga {
-    /// Of the steps that are taken back, the one as far from the other end.
+    /// The step in the mirrored place among those that are taken back.
     fn mirrored(&self, step: StepIndex) -> Option<StepIndex> {
         let steps = (0..).zip(&self.steps);
         let is_taken_back = |(index, step): &(StepIndex, &StepTruth)| {

@@ -14,7 +14,7 @@ use crate::engine::{Progress, Reply};
 use crate::log::Position;
 use crate::reader::{decided, presumed};
 
-/// A read that waits until what was recorded when it began is durable.
+/// A read that waits until all that was recorded when it began is durable.
 pub struct Read {
     what: What,
     begun: Progress,
@@ -81,7 +81,7 @@ impl World {
         self.at(after, WorldEvent::Read { incarnation, read });
     }
 
-    /// What a failed log had taken may never be durable: nobody who waits for it reads.
+    /// Breaks the reads that wait for a failed log: what it had taken may never be durable.
     pub fn reads_break(&mut self, reads: Vec<Read>) {
         for read in reads {
             if let What::History(to) = read.what {

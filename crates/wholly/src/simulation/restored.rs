@@ -1,12 +1,12 @@
 //! A backup is taken, the coordinator is lost for good, and the copy goes on in its place.
 //!
 //! The copy knows what was durable when it was made, and the participants have what the original
-//! did since. What the copy has in doubt it must hold; an operator waits until nothing of the original
-//! is on its way any more, looks at what the participants really have, and says so.
+//! did since. The copy must hold its transactions in doubt; an operator waits until no call of the
+//! original is on its way any more, looks at what the participants really have, and says so.
 //!
-//! What was lost is lost: nobody is held to what a client was told of it, and what a participant has
-//! of a transaction that the copy does not know stays with that one. It must only not be told that
-//! it was aborted.
+//! Lost records stay lost: what a client was told of them binds nobody, and a participant keeps
+//! what it has of a transaction that the copy does not know. It must only not be told that
+//! the transaction was aborted.
 
 use std::collections::BTreeMap;
 
@@ -35,12 +35,12 @@ use crate::replay::replay;
 pub const ORIGINAL: LogId = LogId::from_bits(1);
 const COPY: LogId = LogId::from_bits(2);
 
-/// For longer than anything travels.
+/// A time longer than anything travels.
 const QUIET: u64 = 8_000;
-/// How often the operator comes by: after whatever was said is durable.
+/// The pause between the operator's rounds: after whatever was said is durable.
 const ROUNDS: u64 = 1_000;
 
-/// Whose caller is no client.
+/// A caller that is no client.
 pub const PERSON: usize = usize::MAX;
 
 impl World {
@@ -76,7 +76,7 @@ impl World {
         self.at(QUIET, WorldEvent::Operator);
     }
 
-    /// Whether the copy must do nothing for a transaction.
+    /// True if the copy must do nothing for a transaction.
     pub fn is_held(&self, id: TransactionId) -> bool {
         let released = || Some(self.transaction(id)?.released());
         id.log() != self.identity && released() != Some(Some(self.identity))
@@ -88,7 +88,7 @@ impl World {
         Some(replay(&stored).ok()?.transaction)
     }
 
-    /// The operator comes by, and settles what is held.
+    /// The operator comes by, and settles the held transactions.
     pub fn operator_comes(&mut self) {
         let unsettled = match &self.incarnation {
             Some(incarnation) => {
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// What one participant has committed, all of them have, or will.
+    /// Settles a transaction: if one participant has committed it, all of them have, or will.
     fn settle(&mut self, id: TransactionId, transaction: &two_phase::Transaction) {
         let has_committed = |branch: &&two_phase::Branch| {
             let mut participants = self.participants.iter();
@@ -137,8 +137,8 @@ impl World {
         })
     }
 
-    /// What has run before others that have is said to have run, so that the copy knows that those
-    /// had their turn; and what the original began to take back is taken back.
+    /// Says of each step that ran before others that it has run, so that the copy knows that those
+    /// had their turn; and takes back what the original began to take back.
     fn settle_saga(&mut self, id: TransactionId, saga: &saga::Transaction) {
         let really = &self.ledger.sagas[&id];
         let actions: Vec<_> = saga
@@ -193,7 +193,7 @@ impl World {
         self.input(Input::Release { id, reason, to });
     }
 
-    /// Whoever is in doubt about what the copy does not know must not be told that it was aborted.
+    /// A participant in doubt about a transaction unknown to the copy must not be told of an abort.
     pub fn check_lost(&mut self, id: TransactionId, open: &OpenLog) -> Result<(), Wrong> {
         self.seen.lost_in_doubt += 1;
         let minted =
@@ -225,7 +225,7 @@ fn known(log: &MemoryLog) -> BTreeMap<TransactionId, KnownFromCopy> {
 }
 
 impl Ledger {
-    /// What is durable is what the copy knows; what was done was done.
+    /// Makes durable only what the copy knows; effects at participants stay.
     fn go_back(&mut self, known: &BTreeMap<TransactionId, KnownFromCopy>, incarnation: u64) {
         for (id, saga) in &mut self.sagas {
             saga.go_back(known.get(id).map_or(&[], |known| &known.records), incarnation);
@@ -253,7 +253,7 @@ impl Saga {
             let _ = self.recorded(record, incarnation, &mut Seen::default());
         }
         for step in self.steps.iter_mut().filter(|step| !step.begun) {
-            // Whatever the original sent has left its trace by the time that anybody decides.
+            // Every call of the original has left its trace by the time of a decision.
             (step.attempts, step.refused_at_first) = (0, None);
         }
     }

@@ -1,10 +1,10 @@
-//! What happened, to show that a run was not idle.
+//! Counts of events, to show that a run was not idle.
 
 use std::fmt;
 
 macro_rules! seen {
     ($($name:ident,)*) => {
-        /// How often what happened.
+        /// The number of occurrences of each event.
         #[derive(Clone, Default)]
         pub struct Seen {
             $(pub $name: u64,)*
@@ -32,7 +32,7 @@ seen! {
     committed, aborted, one_phase, fences, read_only,
     // Sagas, and why they turned back.
     completed, compensated, refused, deadlines, cancels, exhausted, unresolved,
-    // What steps went through.
+    // The fates of steps.
     refused_at_first, refused_after_a_lost_attempt, forgotten_refusals, refusals_past_the_pivot,
     pivots_refused, pivots_done_at_a_later_try, unknown_compensated, ahead_compensated,
     empty_compensations, late_actions, refused_compensations, compensation_not_needed,
@@ -41,7 +41,7 @@ seen! {
     // Restored copies, and what an operator does about what they hold.
     restored, held_committed_by_hand, held_completed_by_hand, held_called_off, held_released,
     lost_in_doubt,
-    // What lay in the log's place, and damage.
+    // Other logs in the log's place, and damage.
     older_copies_refused, other_logs_refused, new_logs_refused,
     damaged_starts, damaged_decisions, damaged_others, damaged_settled, damaged_in_doubt,
     told_set_aside, joined_by_key_of_damaged, repaired,

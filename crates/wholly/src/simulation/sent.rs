@@ -1,4 +1,4 @@
-//! What leaves must rest on what is durable, and be what the protocol allows.
+//! Checks that each call that leaves rests on durable records, and is allowed by the protocol.
 
 use serde_json::Value;
 use wholly_core::saga::{Side, StepIndex};
@@ -15,7 +15,7 @@ impl World {
     /// Checks a call that leaves.
     pub fn check_sent(&self, call: &Call) -> Result<(), Wrong> {
         if self.bug == Some(Bug::EffectsBeforeTheSync) {
-            // What follows from this one is to be caught by its consequences.
+            // This mutation is to be caught by its consequences.
             return Ok(());
         }
         let checked = match call.operation {
@@ -121,7 +121,7 @@ impl Saga {
         self.check_taken_back(step, call)
     }
 
-    /// A compensation is given what its action was given, and what that one gave if it is known.
+    /// A compensation is given its action's payload, and the action's output if it is known.
     fn check_taken_back(&self, step: &StepTruth, call: &Call) -> Result<(), Wrong> {
         let parts = call.payload.to::<CompensationPayload<Value, Value>>();
         let Ok(CompensationPayload { input, output }) = parts else {

@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    /// What comes after the pivot may only be refused by who may do it the next time.
+    /// True if a step is refused: after the pivot, only by a participant that may do it next time.
     fn refuses(&mut self, who: usize, id: TransactionId, index: StepIndex) -> bool {
         let forgetful = self.forgets(who, id, index);
         match is_retriable(&self.ledger.sagas[&id].graph, index) {
@@ -70,8 +70,8 @@ impl World {
         }
     }
 
-    /// Whether a participant forgets that it refused. Of a pivot that is never taken back it may
-    /// not: an earlier attempt that arrives later would be done after all.
+    /// True if a participant forgets its refusal. It must not forget that of a pivot that is never
+    /// taken back: an earlier attempt that arrives later would be done after all.
     fn forgets(&self, who: usize, id: TransactionId, index: StepIndex) -> bool {
         let saga = &self.ledger.sagas[&id];
         let is_pivot = saga.pivot().is_some_and(|(pivot, _)| pivot == index);

@@ -1,13 +1,13 @@
-//! What storage does to the log while the coordinator is down, and what an operator does about it.
+//! Faults of the storage while the coordinator is down, and their repair by an operator.
 //!
 //! Another log may lie in its place: an older copy, a log of another coordinator, one that was made
 //! anew. The world remembers what was told to be durable, as the coordinator does while it runs and
 //! the log's side file does after that. None of these may be taken up; the log is back later.
 //!
-//! Entries may be damaged. What became of a damaged transaction is not known: nothing is sent and
+//! Entries may be damaged. The fate of a damaged transaction is not known: nothing is sent and
 //! nothing recorded for it, and nobody is told how it ended. An operator stops the coordinator and
-//! puts the storage right, and all goes on as after any restart. That an operator ends what cannot
-//! be repaired is left to the tests of the coordinator: nobody promises how its participants end.
+//! repairs the storage, and all goes on as after any restart. An operator's end of a transaction
+//! beyond repair is left to the coordinator's tests: nobody promises how its participants end.
 
 use std::collections::BTreeSet;
 
@@ -30,10 +30,10 @@ use crate::reader::{decided, presumed};
 /// The identity of a log that nobody has asked for.
 const OTHER: LogId = LogId::from_bits(3);
 
-/// How long an operator takes to put the storage right, at most.
+/// The longest time that an operator takes to repair the storage.
 const REPAIRED_AFTER: u64 = 5_000;
 
-/// What is known of the storage.
+/// The state of the storage.
 pub struct Storage {
     /// The log's identity, and the last batch that was told to be durable.
     pub told: KnownLog,
@@ -43,7 +43,7 @@ pub struct Storage {
     pub damaged: BTreeSet<TransactionId>,
 }
 
-/// What lies in the log's place instead of it.
+/// A log that lies in the true log's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instead {
     OlderCopy,
@@ -76,7 +76,7 @@ impl World {
     /// tried again.
     pub fn open_log(&mut self) -> Option<OpenLog> {
         let faulty = self.now < self.faults_until;
-        // Where a mutation shows only by it, storage is worse.
+        // Storage is worse for a mutation that shows only by it.
         let worse = if self.bug.is_some_and(Bug::is_of_storage) { 3 } else { 1 };
         if faulty && self.chance(20 * worse) {
             self.damage();
@@ -117,7 +117,7 @@ impl World {
         self.note_wrong(Err(Wrong { check: Check::Log, what: error.to_string() }));
     }
 
-    /// What lies in the log's place: only what is not the log as it was told.
+    /// Returns another log for the log's place: only one that is not the log as it was told.
     fn instead(&mut self) -> Option<(Instead, MemoryLog)> {
         let told = self.storage.told;
         match self.below(4) {
@@ -171,7 +171,7 @@ impl World {
         self.storage.damaged.clear();
     }
 
-    /// INVARIANT: what is damaged and has not ended is quarantined from the start.
+    /// INVARIANT: a damaged transaction that has not ended is quarantined from the start.
     pub fn check_set_aside(&mut self) {
         let Some(incarnation) = &mut self.incarnation else { return };
         let stuck = incarnation.engine.stuck_at_start();
@@ -193,7 +193,7 @@ impl World {
         self.check_stuck(stuck);
     }
 
-    /// INVARIANT: who is in doubt about what is damaged is told no decision, and goes on waiting.
+    /// INVARIANT: a participant in doubt about a damaged transaction is told no decision and waits.
     fn ask_in_doubt(&mut self, stored: StoredTransaction) {
         let id = stored.id;
         let is_prepared = |p: &Participant| p.branches.get(&id) == Some(&Held::Prepared);
@@ -219,14 +219,14 @@ impl World {
         }
     }
 
-    /// INVARIANT: nothing is done for what is damaged.
+    /// INVARIANT: nothing is done for a damaged transaction.
     pub fn must_be_whole(&mut self, id: TransactionId, what: &str) {
         if self.storage.damaged.contains(&id) {
             self.note_at_once(Check::Damaged, || format!("{id} is damaged, and {what}"));
         }
     }
 
-    /// Notes what is wrong, unless it is to be caught by what follows from it.
+    /// Notes a violation, unless it is to be caught by its consequences.
     fn note_at_once(&mut self, check: Check, what: impl FnOnce() -> String) {
         let found = ensure(self.by_consequences, check, what);
         self.note_wrong(found);

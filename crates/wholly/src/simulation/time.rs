@@ -1,6 +1,6 @@
-//! The clocks. What really passes is [`World::now`]; the wall clock, which the coordinator and its
-//! participants share, jumps both ways, by seconds and by years. The coordinator goes by its own steady
-//! time, which begins anew with each of its incarnations.
+//! The clocks. Real time is [`World::now`]; the wall clock, which the coordinator and its
+//! participants share, jumps both ways, by seconds and by years. The coordinator goes by its own
+//! steady time, which begins anew with each of its incarnations.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl LifeTime {
     }
 }
 
-/// For how long to wait from one time to another, in milliseconds.
+/// The wait from one time to another, in milliseconds.
 pub fn wait(from: Timestamp, to: Timestamp) -> u64 {
     to.as_millis().saturating_sub(from.as_millis())
 }
@@ -111,7 +111,7 @@ impl World {
         LifeTime { ahead, jumps, sweeps }
     }
 
-    /// Sees jumps, and removes what is due: as the driver does.
+    /// Sees jumps, and removes transactions that are due, as the driver does.
     pub fn look_at_the_clock(&mut self) {
         let steady = self.time();
         let by_the_wall = self.bug == Some(Bug::SweepsByTheWallClock);

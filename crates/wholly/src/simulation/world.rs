@@ -66,7 +66,7 @@ pub enum WorldEvent {
     Partition(usize, bool),
     /// The participant's name does not resolve.
     NameFails(usize, bool),
-    /// The participant is at another address, and what its name led to is still believed.
+    /// The participant is at another address, and the old one is still believed.
     Moved(usize, bool),
     Backup,
     Lost,
@@ -120,26 +120,26 @@ pub struct World {
     pub lost_on_the_way: Option<TransactionId>,
     /// For a mutation: whose calls timed out.
     pub timed_out: HashSet<(TransactionId, u16)>,
-    /// For a mutation: it is not to be caught at once, but by what follows from it.
+    /// For a mutation: it is not to be caught at once, but by its consequences.
     pub by_consequences: bool,
     pub wrong: Option<Wrong>,
     /// Batches that a mutation took for durable before they were.
     pub early: HashSet<Position>,
     pub trace: Vec<String>,
     pub seen: Seen,
-    /// The coordinator's memory for transactions in flight, where it is to be scarce.
+    /// The coordinator's memory for transactions in flight, if it is to be scarce.
     room_bytes: Option<usize>,
 }
 
-/// Who takes part in both patterns.
+/// The participants of both patterns.
 pub const PARTICIPANTS: [&str; 4] = ["inventory", "orders", "payments", "ledger"];
-/// Who does the steps of sagas in code.
+/// The program that runs the steps of sagas in code.
 const PROGRAM: &str = "program";
 
-/// When it all begins, and for how long there are faults.
+/// The time of the beginning, and the duration of the faults.
 const START: u64 = 1_700_000_000_000;
 const FAULTS_FOR: u64 = 20_000;
-/// By when everything must have settled after the faults have stopped.
+/// The time within which everything must have settled after the faults have stopped.
 const SETTLED_AFTER: u64 = 400_000;
 
 impl World {
@@ -373,7 +373,7 @@ impl World {
         }
     }
 
-    /// INVARIANT: what is told of who is stuck is what the log tells.
+    /// INVARIANT: the transactions told to be stuck are stuck by the log.
     pub fn check_stuck(&mut self, changes: Vec<StuckChange>) {
         let latest: BTreeMap<_, _> = changes.into_iter().collect();
         for (id, since) in latest {
@@ -408,7 +408,7 @@ impl World {
         self.at(after, WorldEvent::StartCoordinator);
     }
 
-    /// Opens the log and takes up what it holds: as the driver does.
+    /// Opens the log and takes up its transactions, as the driver does.
     fn start(&mut self) {
         if self.incarnation.is_some() {
             return;
@@ -437,7 +437,7 @@ impl World {
         while let Some(load) = engine.next_load(now) {
             self.load(&mut engine, &*open.reader, &load, now);
         }
-        // What nobody told that there was a restart goes on where it was.
+        // A copy that is not told of its restart goes on where it was.
         let (target, terms) = self.offers().remove(0);
         engine.handle(Input::Register { target, terms }, now);
         let goes_on = self.bug == Some(Bug::CopyGoesOn);
@@ -458,7 +458,7 @@ impl World {
         self.planted_start();
     }
 
-    /// Who can be called, and on which terms.
+    /// The targets that can be called, and their terms.
     fn offers(&self) -> Vec<(Target, Terms)> {
         let named = self.participants.iter().filter(|p| p.name.as_str() != PROGRAM);
         let terms = |one_phase| Terms { one_phase, ..Terms::default() };
@@ -466,7 +466,7 @@ impl World {
         named.chain(program().map(|program| (program, Terms::default()))).collect()
     }
 
-    /// Which participant that is.
+    /// The index of that participant.
     pub fn who(&self, target: &Target) -> usize {
         self.called(match target {
             Target::Participant(name) => name.as_str(),
@@ -474,7 +474,7 @@ impl World {
         })
     }
 
-    /// Who does a saga's step.
+    /// Returns the participant that does a saga's step.
     pub fn who_does(&self, id: TransactionId, step: StepIndex) -> usize {
         let (definition, _) = self.ledger.sagas[&id].graph.step(step).expect("it has this step");
         self.called(definition.participant.as_ref().map_or(PROGRAM, |name| name.as_str()))
@@ -548,7 +548,7 @@ impl World {
         self.random.next() % limit.max(1)
     }
 
-    /// Whether something happens that happens in so many of a hundred cases.
+    /// True in so many of a hundred cases.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
@@ -571,7 +571,7 @@ fn settings() -> Settings {
     }
 }
 
-/// How a client's caller hears that its connection broke.
+/// The reply to a client's caller whose connection broke.
 pub fn connection_broke() -> Reply {
     Reply::NotAccepted(crate::SubmitError::Unavailable { why: "the connection broke".to_owned() })
 }

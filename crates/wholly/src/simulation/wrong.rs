@@ -1,25 +1,25 @@
-//! What is checked, and what was found wrong.
+//! The checks, and the violations found.
 
 use std::fmt;
 
 use super::world::World;
 
-/// What must hold.
+/// A property that must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
-    /// Nothing leaves before what it rests on is durable.
+    /// Nothing leaves before the records that it rests on are durable.
     Durable,
-    /// What was told never changes, and was durable.
+    /// A told outcome never changes, and was durable.
     Told,
     /// A read shows what anybody was told before.
     Read,
-    /// Who is told to be stuck is, by the log.
+    /// A transaction told to be stuck is stuck by the log.
     Stuck,
     /// A key gives one transaction.
     Keys,
-    /// The log takes what comes in good order, and can be read back.
+    /// The log takes batches in good order, and can be read back.
     Log,
-    /// Who owes answers is counted as it is.
+    /// The count of owed answers is right.
     Owed,
     /// A reply is one that was to be expected.
     Reply,
@@ -29,15 +29,15 @@ pub enum Check {
     Agreement,
     /// Nobody holds what the log does not know.
     Orphan,
-    /// What is recorded did happen.
+    /// A recorded event did happen.
     Recorded,
     /// Nothing has its effect twice.
     Once,
-    /// No step starts before what it comes after.
+    /// No step starts before its predecessors.
     After,
-    /// A step is given what those before it gave, and its compensation what it gave itself.
+    /// A step is given its predecessors' outputs, and its compensation its own output.
     Given,
-    /// What turned back runs no step again.
+    /// A saga that turned back runs no step again.
     NotAgain,
     /// Once the pivot may have left, only its own answer turns the saga back.
     Pivot,
@@ -47,7 +47,7 @@ pub enum Check {
     NoOther,
     /// All that may have run is compensated, or every step is done.
     Whole,
-    /// A restored copy does nothing on its own for what the original had in doubt.
+    /// A restored copy does nothing on its own for transactions that the original had in doubt.
     Restored,
     /// Nothing but the log that was open is opened again.
     Reopened,
@@ -59,7 +59,7 @@ pub enum Check {
     Expires,
     /// Nothing young is removed.
     Young,
-    /// What is damaged is quarantined: nothing is sent, recorded or told of how it ends.
+    /// A damaged transaction is quarantined: nothing is sent, recorded or told of its end.
     Damaged,
 }
 
@@ -82,7 +82,7 @@ pub fn ensure(holds: bool, check: Check, what: impl FnOnce() -> String) -> Resul
 }
 
 impl World {
-    /// Keeps what is found wrong first.
+    /// Keeps the first violation.
     pub fn note_wrong(&mut self, found: Result<(), Wrong>) {
         if let Err(wrong) = found {
             self.wrong.get_or_insert(wrong);

@@ -1,4 +1,4 @@
-//! Whether a transaction that has settled happened at its participants as the log says.
+//! Checks that a settled transaction happened at its participants as the log says.
 
 use wholly_core::saga::Record;
 use wholly_core::{BranchName, End, PartState, ParticipantName, Pattern, State, TransactionId};
@@ -7,8 +7,8 @@ use super::scripted::{Scripted, Standing};
 use super::steps::StepStanding;
 use crate::Snapshot;
 
-/// What is wrong with where a participant stands; `None` where nothing is. Without a snapshot the
-/// log does not hold the transaction, and what the log does not hold has never happened.
+/// Describes a participant's wrong standing; `None` if it is right. Without a snapshot the log does
+/// not hold the transaction, so it has never happened.
 pub(super) fn wrong_at(
     id: TransactionId,
     snapshot: Option<&Snapshot>,
@@ -77,8 +77,8 @@ fn is_done(standing: Option<StepStanding>) -> bool {
     standing == Some(StepStanding::Completed)
 }
 
-/// What was done is taken back, what was refused or never asked for is not there, and what may
-/// have been done is either.
+/// True if a step is undone: taken back if it was done, absent if it was refused or never asked
+/// for, and either if it may have been done.
 fn is_undone(state: PartState, standing: Option<StepStanding>) -> bool {
     use StepStanding::{Compensated, Empty, Refused};
     match state {
@@ -93,7 +93,7 @@ fn is_undone(state: PartState, standing: Option<StepStanding>) -> bool {
     }
 }
 
-/// Whether a step needs no compensation.
+/// True if a step needs no compensation.
 fn may_stay(saga: &Snapshot, step: &BranchName) -> bool {
     let Some(wholly_core::Record::Saga(Record::Started(started))) =
         saga.history.first().map(|event| &event.record)

@@ -29,7 +29,7 @@ pub async fn crash_at_every_record<P>(
 }
 
 /// [Crashes a scenario at every record](crash_at_every_record) and lets it recover undisturbed: for
-/// where so many scenarios are tried that a second crash in each would take too long.
+/// so many scenarios that a second crash in each would take too long.
 ///
 /// # Panics
 /// As [`crash_at_every_record`].

@@ -38,7 +38,7 @@ use crate::{Saga, SagaOutcome, Settings};
 /// - no step begins before those that it comes after are done, or after its undo;
 /// - nothing is asked again once the coordinator has heard that it is done, but after a crash.
 ///
-/// That the effects are right, your `check` has to say: what a handler does twice, under the same
+/// Your `check` has to verify the effects: a handler that runs twice, under the same
 /// [idempotency key](crate::Step::idempotency_key), is to have its effect once; an undo that is
 /// given no output undoes what is there; and an action that arrives after its undo does nothing.
 ///
@@ -108,7 +108,7 @@ pub async fn fail_each_step<I: Serialize, P>(
                 Err(panic) => {
                     let crash = crash.map_or("no crash".to_owned(), |crash| crash.to_string());
                     eprintln!("{failure} ({crash})");
-                    // What went wrong has been printed.
+                    // The failure has been printed.
                     let why = panic_message(&*panic);
                     resume_unwind(Box::new(format!("{failure} ({crash}): {why}")));
                 }

@@ -1,4 +1,4 @@
-//! What goes wrong with a saga's steps, one thing after the other.
+//! The failures of a saga's steps, one after the other.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use wholly_core::StepName;
 use wholly_core::saga::{Graph, Side, StepIndex};
 use wholly_core::wire::Operation;
 
-/// What goes wrong in one run: nothing, one step in one way, or that and what turns the saga back.
+/// The faults of one run: none, one step in one way, or that and what turns the saga back.
 #[derive(Clone, Debug)]
 pub(super) struct Failure(pub Vec<Fault>);
 
-/// One operation of one step, and what happens to the attempts at it.
+/// One operation of one step, and the way in which its attempts fail.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     pub step: StepName,
@@ -20,15 +20,15 @@ pub(super) struct Fault {
 
 #[derive(Debug)]
 pub(super) struct Way {
-    /// What an operation does that fails so.
+    /// The failure in words.
     name: &'static str,
-    /// What happens to the first attempts, one each; the others go well.
+    /// The mishaps of the first attempts, one each; the others go well.
     pub first: &'static [Mishap],
-    /// What happens to all attempts until the deadline has passed.
+    /// The mishap of all attempts until the deadline has passed.
     pub until_deadline: Option<Mishap>,
 }
 
-/// What happens to one attempt.
+/// The mishap of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mishap {
     /// The handler is not called, and the answer is no.
@@ -55,7 +55,7 @@ const fn way(name: &'static str, first: &'static [Mishap]) -> Way {
 static REFUSED: Way = way("is refused", &[Refuse]);
 static REFUSED_AFTER_LOST: Way =
     way("is done, its answer is lost, then it is refused", &[LoseAnswer, Refuse]);
-/// Where there is a compensation to suspend it.
+/// Only for a step with a compensation that suspends it.
 static AFTER_ITS_UNDO: Way =
     way("is under way until its compensation is done", &[ArriveLate, Refuse]);
 
@@ -75,7 +75,7 @@ static ACTION: [Way; 8] = [
 ];
 
 static COMPENSATION: [Way; 5] = [
-    // So often that the saga is stuck meanwhile.
+    // Often enough that the saga is stuck meanwhile.
     way("is lost for a while", &[LoseRequest; 11]),
     way("is done, and its answer is lost twice", &[LoseAnswer, LoseAnswer]),
     way("is cut off half-way twice", &[CutOff, CutOff]),
@@ -148,7 +148,7 @@ mod tests {
             let alone = all.iter().filter(|f| f.starts_with(&alone) && !f.contains("; then"));
             assert_eq!(alone.count(), ways, "{all:#?}");
         }
-        // Of what is known, and of what is not; what comes after the pivot has none.
+        // Of a known action, and of an unknown one; steps after the pivot have none.
         assert_eq!(said(r#"then the compensation of the step "a""#), 10);
         assert_eq!(said(r#"then the compensation of the step "b""#), 5);
         assert_eq!(said(r#"then the compensation of the step "c""#), 0);

@@ -21,7 +21,7 @@ use crate::{
     Coordinator, Filter, Saga, SagaError, SagaHandle, Settings, Slots, Snapshot, StartError,
 };
 
-/// How long [`Harness::settle`] waits, on virtual time.
+/// The patience of [`Harness::settle`], on virtual time.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// A coordinator in memory, on virtual time, with participants that can be scripted: what is
@@ -274,7 +274,7 @@ impl Harness {
     async fn settle_one(&self, id: TransactionId, until: Instant) {
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            // Where the log has failed this returns at once: hence the pause.
+            // After a failure of the log this returns at once: hence the pause.
             let _ = self.coordinator().outcome(id, left).await;
             let snapshot = self.snapshot(id).await;
             if snapshot.as_ref().is_none_or(|snapshot| snapshot.settled) {
@@ -363,7 +363,7 @@ impl Drop for Harness {
     }
 }
 
-/// Who or what a transaction waits for, as far as it says so.
+/// Lists what a transaction waits for, as far as it says so.
 fn what_stands_in_its_way(snapshot: &Snapshot) -> Vec<String> {
     let branches = snapshot.branches.iter().filter_map(|branch| branch.stuck.clone());
     let steps = snapshot.steps.iter().filter_map(|step| {

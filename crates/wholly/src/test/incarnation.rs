@@ -14,19 +14,19 @@ use crate::log::{AppendError, Entry, Log, LogWriter, Position, intercept_appends
 /// A crash at an append.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CrashPoint {
-    /// Which append of the incarnation, from 0.
+    /// The number of the append in the incarnation, from 0.
     pub append: u64,
     pub moment: Moment,
 }
 
-/// When, at an append.
+/// The moment of a crash at an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
     /// It does not land.
     Before,
     /// It landed, and nobody learns of it.
     During,
-    /// What follows from it has left, and is under way.
+    /// The effects of the append have left, and are under way.
     After,
 }
 
@@ -41,10 +41,10 @@ impl fmt::Display for CrashPoint {
     }
 }
 
-/// How long an incarnation goes on after the append at which it ends: shorter than most calls travel.
+/// The time from an incarnation's last append to its end: shorter than most calls travel.
 const LAST_MOMENTS: Duration = Duration::from_millis(1);
 
-/// What can end an incarnation, shared by the harness and the log.
+/// The switch that ends an incarnation, shared by the harness and the log.
 ///
 /// INVARIANT: once cut off, nothing is appended any more, and the loop is never polled again.
 pub(super) struct Incarnation {
@@ -64,8 +64,8 @@ struct IncarnationState {
 pub(super) type Gone = mpsc::Receiver<()>;
 
 impl Incarnation {
-    /// An incarnation on this log, and the log through which it is lived: that ends with the incarnation, and what
-    /// is durable stays in the one beneath.
+    /// An incarnation on this log, and the log for its coordinator: the latter ends with the
+    /// incarnation, and durable records stay in the former.
     pub fn begin(log: MemoryLog, plan: Option<CrashPoint>) -> (Arc<Self>, impl Log, Gone) {
         let state = Mutex::new(IncarnationState { appends: 0, plan, looping: None, over: false });
         let incarnation = Arc::new(Self { state, crashed: Notify::new() });
@@ -146,7 +146,7 @@ impl Incarnation {
         Ok(landed)
     }
 
-    /// Counts an append; `Err` where the incarnation is over, `Some` where it ends at this append.
+    /// Counts an append; `Err` if the incarnation is over, `Some` if it ends at this append.
     fn next_append(&self) -> Result<Option<Moment>, AppendError> {
         let mut state = lock(&self.state);
         if state.over {

@@ -1,4 +1,4 @@
-//! What the tests of a program that embeds Wholly, or of a service that takes part, need.
+//! Tools for the tests of a program that embeds Wholly, or of a service that takes part.
 //!
 //! | | |
 //! |---|---|

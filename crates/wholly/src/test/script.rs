@@ -1,12 +1,12 @@
-//! What a scripted participant is to do, and when.
+//! The script of a participant: its acts, and the calls that they meet.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use wholly_core::wire::{Call, Operation};
 
-/// What a [`Scripted`](super::Scripted) participant, or the network before it, does with a call
-/// instead of what is asked. Several for one call act together: late *and* refused, say.
+/// An act of a [`Scripted`](super::Scripted) participant, or of the network before it, in place of
+/// what a call asks. Several for one call act together: late *and* refused, say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Act {
@@ -36,7 +36,7 @@ pub enum Act {
     Twice(Duration),
 }
 
-/// Which calls of a [`Scripted`](super::Scripted) participant: all of an [`Operation`], or those
+/// The calls of a [`Scripted`](super::Scripted) participant: all of an [`Operation`], or those
 /// under one name, which for a saga is that of an action or a compensation of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Calls(Which);
@@ -89,7 +89,7 @@ impl Script {
         self.nth.clear();
     }
 
-    /// What is to be done with this call, the next of its operation and of its name.
+    /// Returns the turn for this call, the next of its operation and of its name.
     pub fn next(&mut self, call: &Call) -> Turn {
         let mut turn = Turn::default();
         for calls in [Calls::from(call.operation), Calls::from(call.operation_name())] {

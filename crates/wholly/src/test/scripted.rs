@@ -1,4 +1,4 @@
-//! A participant between which and the coordinator anything may go wrong, by script.
+//! A participant whose exchange with the coordinator may go wrong in any way, by script.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
@@ -26,7 +26,7 @@ pub struct Scripted {
     shared: Arc<ScriptedState>,
 }
 
-/// Where a participant stands with a two-phase transaction, by its own answers.
+/// The standing of a participant in a two-phase transaction, by its own answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Standing {
@@ -46,7 +46,7 @@ pub enum Standing {
 pub struct Received {
     /// The operation.
     pub call: Call,
-    /// What was said, whether or not it arrived.
+    /// The answer, whether or not it arrived.
     pub answer: Answer,
 }
 
@@ -54,7 +54,7 @@ struct ScriptedState {
     endpoint: Arc<dyn Endpoint>,
     random: Arc<Mutex<Random>>,
     script: Mutex<Script>,
-    /// By step.
+    /// The outputs of actions, by step.
     outputs: Mutex<HashMap<String, Payload>>,
     seen: Mutex<Seen>,
     on_their_way: watch::Sender<usize>,
@@ -117,18 +117,18 @@ impl Scripted {
         self.shared.seen().received.clone()
     }
 
-    /// How often this operation arrived.
+    /// The number of times that this operation arrived.
     pub fn count(&self, calls: impl Into<Calls>) -> usize {
         let calls = calls.into();
         self.shared.seen().received.iter().filter(|r| calls.include(&r.call)).count()
     }
 
-    /// Where it stands with a two-phase transaction; `None` where it did nothing for it.
+    /// Its standing in a two-phase transaction; `None` if it did nothing for it.
     pub fn standing(&self, id: TransactionId) -> Option<Standing> {
         self.shared.seen().standings.get(&id).copied()
     }
 
-    /// Where it stands with a saga's step; `None` where it did nothing for it.
+    /// Its standing in a saga's step; `None` if it did nothing for it.
     pub fn step(&self, id: TransactionId, step: &str) -> Option<StepStanding> {
         self.shared.seen().steps.standing(id, step)
     }
@@ -180,7 +180,7 @@ impl Scripted {
         let underway = Underway::begin(shared.clone());
         tokio::spawn(async move {
             sleep(delay + shared.travel()).await;
-            // Who asked may be gone.
+            // The caller may be gone.
             let _ = to.send(shared.receive(call, turn.says).await);
             drop(underway);
         });
@@ -234,7 +234,7 @@ impl ScriptedState {
         }
     }
 
-    /// What the script says in the participant's place, if it does.
+    /// The script's answer in the participant's place, if it has one.
     fn say(&self, call: &Call, says: Option<&Act>) -> Option<Answer> {
         let mut seen = self.seen();
         let first_phase = call.operation.is_first_phase();
@@ -275,7 +275,7 @@ impl ScriptedState {
 }
 
 impl Seen {
-    /// What an answer says of where the participant stands.
+    /// Notes the participant's standing by an answer.
     fn note(&mut self, call: &Call, answer: &Answer) {
         use Operation::{Abort, Commit, CommitOnePhase, Prepare};
         self.steps.note(call, answer);

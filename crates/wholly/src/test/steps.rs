@@ -1,11 +1,11 @@
-//! What has its effect at a participant of sagas.
+//! The effects of steps at a participant of sagas.
 
 use std::collections::BTreeMap;
 
 use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{BranchName, TransactionId};
 
-/// Where a participant stands with a saga's step, by its own answers.
+/// The standing of a participant in a saga's step, by its own answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StepStanding {
@@ -36,7 +36,7 @@ impl Steps {
         self.0.keys().copied()
     }
 
-    /// What an answer says of where the participant stands.
+    /// Notes the participant's standing by an answer.
     pub fn note(&mut self, call: &Call, answer: &Answer) {
         use Operation::{Action, Compensation};
         use StepStanding::{Compensated, Completed, Empty, Refused};

@@ -15,7 +15,7 @@ use super::scripted::lock;
 use crate::SagaOutcome;
 use crate::participant::{AnswerFuture, Endpoint};
 
-/// A saga's own handlers, between which and the coordinator things go wrong.
+/// A saga's own handlers, with faults between them and the coordinator.
 pub(super) struct Witnessed {
     code: Arc<dyn Endpoint>,
     failure: Failure,
@@ -26,15 +26,15 @@ pub(super) struct Witnessed {
     late: Mutex<Vec<Call>>,
 }
 
-/// What was seen of the handlers.
+/// The record of the handlers' runs.
 #[derive(Default)]
 struct Seen {
-    /// Which start of the coordinator this is.
+    /// The number of the coordinator's start.
     incarnation: u32,
-    /// How often each fault's operation was attempted.
+    /// The number of attempts at each fault's operation.
     attempts: Vec<usize>,
     runs: Vec<Run>,
-    /// How much has been seen: the time by which runs are ordered.
+    /// The number of events seen: the time by which runs are ordered.
     now: u64,
 }
 
@@ -64,7 +64,7 @@ impl Witnessed {
         lock(&self.seen).incarnation += 1;
     }
 
-    /// What is to be done with this call instead of what is asked.
+    /// The mishap of this call, if it has one.
     fn disturbance(&self, call: &Call) -> Option<Mishap> {
         let faults = self.failure.0.iter().enumerate();
         let (nth, fault) = { faults }.find(|(_, fault)| {
@@ -96,7 +96,7 @@ impl Witnessed {
         Answer::unknown("it was cut off")
     }
 
-    /// The saga has settled, and what was under way for so long arrives. Nobody waits for an answer.
+    /// The saga has settled, and the late calls arrive. Nobody waits for an answer.
     pub async fn late_calls_arrive(&self) {
         let late = std::mem::take(&mut *lock(&self.late));
         for call in late {
@@ -105,7 +105,7 @@ impl Witnessed {
         }
     }
 
-    /// Asserts that what the handlers did is what the saga says of itself.
+    /// Asserts that the handlers did what the saga says of itself.
     pub fn assert_all_or_nothing(&self, saga: &Graph, outcome: &SagaOutcome) {
         let seen = lock(&self.seen);
         seen.assert_nothing_twice();
@@ -209,7 +209,7 @@ impl Seen {
         }
     }
 
-    /// What was done, or may have been, is undone: in reverse order, and not done again.
+    /// Asserts that all that was or may have been done is undone, in reverse order, and not redone.
     fn assert_undone(&self, saga: &Graph) {
         for (step, node) in saga.steps() {
             let step = step.name.as_str();
@@ -259,7 +259,7 @@ mod tests {
         Call::new(id(), step.parse().unwrap(), operation, payload)
     }
 
-    /// Whether these calls, in this order, are a saga that turned back, or one that completed.
+    /// Judges these calls, in this order, as a saga that turned back, or one that completed.
     async fn told(calls: &[(&str, Operation)], completed: bool) {
         let does = async |cx: Step<bool>| match cx.input {
             true => Ok(()),
@@ -332,7 +332,7 @@ mod tests {
         told(&[("a", Action), ("b", Action)], true).await;
         let back = [("a", Action), ("b", Action), ("b", Compensation), ("a", Compensation)];
         told(&back, false).await;
-        // What was refused has nothing to be undone, whether or not it is.
+        // A refused step has nothing to undo; its compensation may still run.
         told(&[("a", Action), ("!b", Action), ("a", Compensation)], false).await;
         told(&[("!a", Action), ("a", Compensation)], false).await;
         told(&[], false).await;

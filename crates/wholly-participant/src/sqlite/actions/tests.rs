@@ -22,7 +22,7 @@ use crate::local::Expired;
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const AT: Reading = Reading { steady: NOW, wall_ahead_millis: 0 };
 
-/// What a step is given: the line to book, and whether that is refused.
+/// The payload of a step: the line to book, and a refusal if there is one.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Booking {
     line: u8,
@@ -70,7 +70,7 @@ fn delivery() -> impl Strategy<Value = Delivery> {
     )
 }
 
-/// A service in memory, and what it answered so far.
+/// A service in memory, and its answers so far.
 struct TestService {
     connection: Connection,
     actions: Actions,
@@ -118,7 +118,7 @@ impl TestService {
         Some(answer)
     }
 
-    /// What was said that is not unknown, repetitions left out.
+    /// The answers that are not unknown, repetitions left out.
     fn said(&self, line: u8, operation: Operation) -> Vec<&Answer> {
         let said = self.said.get(&(line, operation)).map_or(&[][..], Vec::as_slice);
         let mut said: Vec<_> =

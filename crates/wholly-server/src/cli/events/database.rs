@@ -114,7 +114,7 @@ impl Database {
     }
 }
 
-/// A service of which nothing is known: enough for all that emits nothing.
+/// A service without a declaration: enough for operations that emit nothing.
 fn undeclared() -> Result<Declaration, DatabaseError> {
     let service =
         ServiceName::new("unknown").map_err(|why| DatabaseError::Usage(why.to_string()))?;

@@ -43,7 +43,7 @@ struct SlotsSection {
 }
 
 impl CommonSection {
-    /// The slots that it says, in the place of those that the endpoint has.
+    /// The slots of its section, in the place of the endpoint's own.
     fn over(self, slots: Slots, settings: &Settings) -> Result<Slots, Wrong> {
         let mut slots = match self.slots {
             None => slots,

@@ -1,4 +1,4 @@
-//! Events as they were read, and the place up to which.
+//! Events as they were read, and the place up to which they were read.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{Store, StoreError, rows};
 /// The most events of a correlation that are kept: more is no transaction, but a mistake.
 pub(super) const EVENTS_LIMIT: u64 = 1_000;
 
-/// The longest data that is kept, in bytes: what is longer can be had from its publisher.
+/// The longest data that is kept, in bytes: longer data can be had from its publisher.
 const DATA_LIMIT: usize = 16 * 1024;
 
 /// The most that a publisher's clock may be ahead: a later time would keep its event for ever.
@@ -26,10 +26,10 @@ pub struct Observed {
     pub id: EventId,
     pub position: u64,
     pub kind: EventType,
-    /// The time by its publisher's clock; where that cannot be, the time at which it was read.
+    /// The time by its publisher's clock; if that cannot be, the time at which it was read.
     pub at: Timestamp,
     pub causation: Option<EventId>,
-    /// JSON; none where it is long.
+    /// JSON; `None` if it is long.
     pub data: Option<String>,
 }
 
@@ -40,7 +40,7 @@ impl Store {
             let sql = "SELECT cursor FROM feed WHERE source = ?1";
             let found = db.query_row(sql, [source.as_str()], |row| row.get(0)).optional()?;
             let text: Option<String> = found.flatten();
-            // What is none is read again from the beginning.
+            // A text that is no cursor is read again from the beginning.
             Ok(text.and_then(|text| text.parse().ok()))
         })
         .await
@@ -52,7 +52,7 @@ impl Store {
         self.run(move |db| db.execute(sql, [source.as_str()]).map(drop)).await
     }
 
-    /// Takes in what was read of a feed, with the place behind it.
+    /// Takes in events of a feed, with the place behind them.
     pub async fn take(
         &self,
         source: ServiceName,
@@ -93,7 +93,7 @@ impl Store {
     }
 }
 
-/// Writes an event, where it is not there; tells whether anything changed.
+/// Writes an event, if it is not there; returns true if anything changed.
 fn insert(db: &Connection, correlation: &Correlation, event: &Observed) -> rusqlite::Result<bool> {
     let mut known = db.prepare_cached("SELECT 1 FROM event WHERE source = ?1 AND id = ?2")?;
     if known.exists([event.source.as_str(), event.id.as_str()])? {
@@ -154,7 +154,7 @@ pub(super) fn time(millis: i64) -> Timestamp {
     Timestamp::from_millis(u64::try_from(millis).unwrap_or_default())
 }
 
-/// The number in a column: SQLite's have a sign, and what was written has none.
+/// The number in a column: SQLite's have a sign, and the written ones have none.
 pub(super) fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     Ok(u64::try_from(number).unwrap_or_default())

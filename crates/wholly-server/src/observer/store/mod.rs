@@ -1,8 +1,8 @@
 //! The observer's store: one SQLite file beside the log.
 //!
 //! Nothing in it is lost for good: the feeds have it. So a file that cannot be read, or is of
-//! another version, is set aside and begun anew, at a start and while the server runs; and what a
-//! power failure takes is read again, for a feed's cursor and what was read up to it are one commit.
+//! another version, is set aside and begun anew, at a start and while the server runs; and events
+//! lost by a power failure are read again, for a feed's cursor and events are one commit.
 
 mod events;
 mod rows;
@@ -118,10 +118,10 @@ fn in_transaction<T>(
     Ok(done)
 }
 
-/// The file with its tables, which are made where there are none; none where they are of another
+/// The file with its tables, which are made if there are none; `None` if they are of another
 /// version.
 fn connect(file: &Path) -> rusqlite::Result<Option<Connection>> {
-    // Events hold data, which is for the server's user alone. Where it fails, SQLite says why.
+    // Events hold data, which is for the server's user alone. On a failure SQLite gives the reason.
     drop(OpenOptions::new().append(true).create(true).mode(0o600).open(file));
     let mut db = Connection::open(file)?;
     db.busy_timeout(Duration::from_secs(5))?;
@@ -171,7 +171,7 @@ fn anew(file: &Path, why: &str) -> Result<Connection, StoreError> {
     connect(file).map_err(database)?.ok_or_else(|| database(rusqlite::Error::InvalidQuery))
 }
 
-/// True if the file itself is at fault, and not the disk or who else has it.
+/// True if the file itself is at fault, and not the disk or another process that has it.
 fn is_damage(why: &rusqlite::Error) -> bool {
     matches!(why.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }

@@ -1,4 +1,4 @@
-//! A row for each choreography: where it stands, for lists and counts.
+//! A row for each choreography: its standing, for lists and counts.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::observer::judge::{self, ChoreographyState, Declarations};
 
 /// The most rows that are looked at in one transaction, so that others need not wait long.
 const AT_ONCE: u32 = 500;
-/// The most stuck ones that are told of at once.
+/// The most stuck choreographies that are told of at once.
 const STUCK_LIMIT: u32 = 10_000;
 
 /// A choreography as a list shows it.
@@ -28,7 +28,7 @@ pub struct ChoreographyRow {
     pub settled: bool,
     /// The reasons why an operator is needed; empty if none is.
     pub reasons: Vec<String>,
-    /// The time by which it should end, where that is declared.
+    /// The time by which it should end, if that is declared.
     pub deadline: Option<Timestamp>,
     /// The number of events beyond the limit, which are not kept.
     pub left_out: u64,
@@ -60,7 +60,7 @@ pub struct Filter {
 }
 
 impl Store {
-    /// The rows that pass, newest first, and whether there are more.
+    /// The rows that pass, newest first, and true if there are more.
     pub async fn list(
         &self,
         filter: Filter,
@@ -106,7 +106,7 @@ impl Store {
         .await
     }
 
-    /// Judges what is due; tells whether there was any.
+    /// Judges due choreographies; returns true if there were any.
     pub async fn judge_due(&self, now: Timestamp) -> Result<bool, StoreError> {
         self.run(move |db| {
             let sql = "SELECT correlation FROM choreography WHERE due <= ?1 LIMIT ?2";
@@ -120,7 +120,7 @@ impl Store {
         .await
     }
 
-    /// Judges all anew, as what is declared has changed.
+    /// Judges all anew, because a declaration has changed.
     pub async fn judge_all(&self, now: Timestamp) -> Result<(), StoreError> {
         let mut after = 0;
         loop {
@@ -132,7 +132,7 @@ impl Store {
         }
     }
 
-    /// The time of the last event of all; `None` where there is none.
+    /// The time of the last event of all; `None` if there is none.
     pub async fn youngest(&self) -> Result<Option<Timestamp>, StoreError> {
         self.run(|db| {
             let latest: Option<i64> =
@@ -142,7 +142,7 @@ impl Store {
         .await
     }
 
-    /// Deletes those whose last event is from before then; tells whether there may be more.
+    /// Deletes those whose last event is from before then; returns true if there may be more.
     pub async fn trim(&self, before: Timestamp) -> Result<bool, StoreError> {
         self.run(move |db| {
             let sql = "SELECT correlation FROM choreography WHERE latest < ?1 LIMIT ?2";
@@ -157,7 +157,7 @@ impl Store {
         .await
     }
 
-    /// The stuck choreographies, each with the time since when; at most the oldest.
+    /// The oldest stuck choreographies, each with the time since which it is stuck.
     pub async fn stuck(&self) -> Result<BTreeMap<Correlation, Timestamp>, StoreError> {
         self.run(|db| {
             let sql = "SELECT correlation, stuck_since FROM choreography
@@ -215,7 +215,7 @@ pub(super) fn leave_out(db: &Connection, correlation: &Correlation) -> rusqlite:
     Ok(())
 }
 
-/// Writes where a choreography stands.
+/// Writes the standing of a choreography.
 pub(super) fn judge(
     db: &Connection,
     correlation: &Correlation,

@@ -27,7 +27,7 @@ pub struct Parked {
 }
 
 impl Store {
-    /// Keeps these feeds, and what is known of their services, alone.
+    /// Keeps only these feeds, and the knowledge of their services.
     pub async fn keep(&self, sources: Vec<ServiceName>, now: Timestamp) -> Result<(), StoreError> {
         self.run(move |db| {
             let known = "SELECT source FROM feed UNION SELECT service FROM parked";
@@ -44,7 +44,7 @@ impl Store {
         .await
     }
 
-    /// Writes what a service declares; tells whether that is something new.
+    /// Writes a service's declaration; returns true if it is new.
     pub async fn declare(
         &self,
         source: ServiceName,
@@ -64,7 +64,7 @@ impl Store {
         .await
     }
 
-    /// Writes what is parked in a service, in the place of what was.
+    /// Writes the parked events of a service, in the place of the old ones.
     pub async fn park(
         &self,
         service: ServiceName,
@@ -90,8 +90,8 @@ pub(super) fn declarations(db: &Connection) -> rusqlite::Result<Declarations> {
     Ok(declarations)
 }
 
-/// Replaces what is parked in a service; judges each choreography that this changes, and tells
-/// whether it changes any.
+/// Replaces the parked events of a service; judges each choreography that this changes, and
+/// returns true if it changes any.
 fn replace_parked(
     db: &Connection,
     service: &str,

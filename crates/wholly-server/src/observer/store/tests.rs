@@ -116,7 +116,7 @@ async fn a_declaration_that_comes_late_judges_anew() {
     assert!(!store.declare(order(), declaration).await.unwrap());
     store.judge_all(at(1)).await.unwrap();
     assert_eq!(listed(&store, Filter::default()).await[0].1, ChoreographyState::Completed);
-    // A feed that is no more in the configuration takes along what its service declares.
+    // A feed that left the configuration takes along its service's declaration.
     store.keep(vec![], at(1)).await.unwrap();
     assert!(store.run(|db| declarations(db)).await.unwrap().is_empty());
     assert_eq!(store.cursor(order()).await.unwrap(), None);

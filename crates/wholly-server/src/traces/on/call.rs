@@ -1,4 +1,4 @@
-//! A participant whose calls are shown: the trace that it is given goes on behind the call's span.
+//! A participant whose calls are spans: its trace goes on behind the call's span.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Spans on their way to the collector, by OTLP over HTTP.
 //!
-//! INVARIANT: who tells a span never waits. The queue is bounded; what does not fit, and what the
-//! collector does not take within its time and its tries, is counted and dropped.
+//! INVARIANT: a task that tells a span never waits. The queue is bounded; a span that does not fit,
+//! or that the collector does not take within its time and its tries, is counted and dropped.
 
 use std::env;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl Exporter {
         }
     }
 
-    /// Sends what was told before.
+    /// Sends the spans told before.
     pub async fn flush(&self) {
         let (to, flushed) = oneshot::channel();
         if self.queue.send(ExporterMessage::Flush(to)).await.is_ok() {
@@ -114,7 +114,7 @@ fn cannot(why: impl std::error::Error) -> TracesError {
     TracesError { why: why.to_string() }
 }
 
-/// Sends batch after batch, until nobody can tell any more.
+/// Sends batch after batch, until no sender of spans is left.
 async fn export(
     mut told: mpsc::Receiver<ExporterMessage>,
     exporter: SpanExporter,

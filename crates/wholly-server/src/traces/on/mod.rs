@@ -1,4 +1,4 @@
-//! Built with the feature: what the server does itself is shown as spans.
+//! Built with the feature: the server's own work is shown as spans.
 
 mod call;
 mod export;
@@ -23,18 +23,18 @@ use self::span::{Span, behind, context, span_id, written};
 use super::TracesError;
 use crate::config::traces;
 
-/// Shows what is done; nothing, where the configuration has no collector.
+/// Tells spans; `None` if the configuration has no collector.
 #[derive(Clone)]
 pub struct Traces(Option<Arc<On>>);
 
 struct On {
-    /// Of the traces that begin here.
+    /// The share of the traces that begin here.
     sampled: f64,
     exporter: Exporter,
 }
 
 impl Traces {
-    /// Begins to send spans, where the configuration or one of OpenTelemetry's variables names a
+    /// Begins to send spans, if the configuration or one of OpenTelemetry's variables names a
     /// collector.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Traces {
         }
     }
 
-    /// Counts what was dropped.
+    /// Counts the dropped spans.
     pub fn register(&self, registry: &mut Registry) {
         if let Some(on) = &self.0 {
             let help = "Spans that were dropped, because the collector did not take them in time";
@@ -81,10 +81,10 @@ impl Traces {
         }
     }
 
-    /// Sends what is left, if the collector takes it in time.
+    /// Sends the remaining spans, if the collector takes them in time.
     pub async fn flush(&self, patience: Duration) {
         if let Some(on) = &self.0 {
-            // What it does not take is lost with the process, as is what the dead would tell.
+            // Spans that it does not take are lost with the process, as after a crash.
             let _ = tokio::time::timeout(patience, on.exporter.flush()).await;
         }
     }
@@ -139,7 +139,7 @@ impl On {
     }
 }
 
-/// A submission that is being answered. Its span ends with it, also where its client is gone.
+/// A submission that is being answered. Its span ends with it, also if its client is gone.
 pub struct SubmissionTrace {
     trace: Option<TraceContext>,
     span: Option<Span>,
@@ -165,7 +165,7 @@ impl SubmissionTrace {
     }
 }
 
-/// An id; `None` where the system has no random numbers, and so nothing can be told apart.
+/// An id; `None` if the system has no random numbers, and so no ids that differ.
 fn random() -> Option<NonZeroU64> {
     let mut bytes = [0; 8];
     SystemRandom::new().fill(&mut bytes).ok()?;

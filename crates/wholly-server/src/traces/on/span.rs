@@ -15,7 +15,7 @@ use wholly::TraceContext;
 use super::{On, not_before};
 
 pub struct Span {
-    /// None: it was told.
+    /// `None` once it was told.
     data: Option<SpanData>,
     on: Arc<On>,
 }
@@ -57,7 +57,7 @@ impl Span {
         }
     }
 
-    /// Says something about it, in the place of what was said under the same key.
+    /// Sets an attribute, in the place of one with the same key.
     pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         let Some(data) = &mut self.data else { return };
         let said = data.attributes.iter_mut().find(|said| said.key.as_str() == key);

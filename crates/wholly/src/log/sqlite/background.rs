@@ -35,7 +35,7 @@ impl Background {
         file: Arc<LogFile>,
     ) -> Result<Self, String> {
         let connection = connect(path, 2_000).map_err(|error| error.to_string())?;
-        // The check covers the present transactions: later ones have greater ordinals.
+        // Of what is there by now: what is appended meanwhile has greater ordinals.
         let mut check = FileCheck::begin(&connection, meta).map_err(|error| error.to_string())?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();

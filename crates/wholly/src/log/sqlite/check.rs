@@ -38,9 +38,9 @@ impl DamagedPart {
     }
 }
 
-/// A check in progress.
+/// A check on its way.
 pub(super) struct FileCheck {
-    /// The `meta` row as it was when the check began.
+    /// As it was when the check began.
     meta: Meta,
     /// The greatest ordinal that is checked.
     until: i64,
@@ -63,7 +63,7 @@ enum Phase {
 }
 
 impl FileCheck {
-    /// Begins a check of the entries that the indexes hold by now.
+    /// A check of what the indexes hold by now.
     pub(super) fn begin(file: &Connection, meta: Meta) -> rusqlite::Result<Self> {
         let last = "SELECT coalesce(max(ordinal), 0) FROM transactions";
         let until = file.query_row(last, [], |row| row.get(0))?;

@@ -27,7 +27,7 @@ pub(super) struct FoundTransaction {
 }
 
 impl FoundTransaction {
-    /// A transaction of which only the existence can be read.
+    /// One of which nothing can be read but that it was there.
     pub(super) fn unreadable(ordinal: i64, why: String) -> Self {
         let id = TransactionId::of_parts(ordinal.unsigned_abs(), 0, LogId::from_bits(0));
         Self { id, key: None, rows: Vec::new(), damage: Some(why) }
@@ -54,7 +54,7 @@ pub(super) fn find(
     tail: &Shared,
     ordinal: i64,
 ) -> Result<Option<FoundTransaction>, ReadError> {
-    // First the tail, then the file: an entry that leaves the tail is in the file by then.
+    // First the tail, then the file: what leaves the tail is in the file by then.
     let (in_tail, begun, last_label) = match tail.lock().transactions.get(&ordinal) {
         Some(known) => (known.places.clone(), known.begun, Some(known.label)),
         None => (Vec::new(), None, None),

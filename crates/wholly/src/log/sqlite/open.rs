@@ -36,7 +36,7 @@ pub(super) struct How {
     pub(super) provenance: Provenance,
     /// True if a missing log is created.
     pub(super) create: bool,
-    /// The knowledge of the coordinator that had it open.
+    /// What a coordinator knows of it that had it open.
     pub(super) told: Option<KnownLog>,
     pub(super) damage: DamageRegister,
     pub(super) bounds: Bounds,

@@ -73,8 +73,8 @@ impl SqliteReader {
         }
     }
 
-    /// Finds a transaction by its ordinal, and notes its damage; `None` if it is not there, or was
-    /// deleted meanwhile.
+    /// A transaction by its ordinal; `None` if it is not there, or was deleted meanwhile. What is
+    /// damaged of it is noted.
     fn found(
         &self,
         file: &Connection,

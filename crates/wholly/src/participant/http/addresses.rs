@@ -1,4 +1,4 @@
-//! Where each operation is: parsed once for each, because a call should not pay for it.
+//! The address of each operation: parsed once for each, because a call should not pay for it.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
@@ -9,8 +9,8 @@ use wholly_core::wire::{Call, Operation};
 
 use super::url::{BaseUrl, InvalidUrl};
 
-/// The most names of a saga's own that are kept. Who defines sagas chooses the names, so that
-/// without a bound they could fill the memory.
+/// The most names of a saga's own that are kept. Authors of sagas choose the names, which could
+/// fill the memory without a bound.
 const KEPT: usize = 1_024;
 
 /// The addresses of one participant's operations.
@@ -33,7 +33,7 @@ impl Addresses {
         })
     }
 
-    /// Where a call goes; `base` is that of [`Addresses::under`].
+    /// The address of a call; `base` is that of [`Addresses::under`].
     pub(super) fn of(&self, call: &Call, base: &BaseUrl) -> Result<Uri, InvalidUrl> {
         match (&call.operation_name, call.operation) {
             (Some(name), _) => self.own(name, base),
@@ -49,7 +49,7 @@ impl Addresses {
     }
 
     fn own(&self, name: &OperationName, base: &BaseUrl) -> Result<Uri, InvalidUrl> {
-        // Whoever panicked did so outside of any change to the map.
+        // A panic happens only outside of any change to the map.
         let known = self.own.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if let Some(address) = known {
             return Ok(address);

@@ -1,4 +1,4 @@
-//! An answer's body: how much of it is read, and how long it is waited for.
+//! An answer's body: the limits of its length and of the wait for it.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use wholly_core::Payload;
 
 use super::connections::Arriving;
 
-/// How much of a body is read that only says why, in bytes. What is left is not read: the connection
+/// The limit of a body that only gives a reason, in bytes. The rest is not read: the connection
 /// closes.
 pub(super) const REASON_LIMIT: usize = 16 * 1024;
-/// How much of an output is read, in bytes: the white space around a payload does not count to its
+/// The limit of an output, in bytes: the white space around a payload does not count to its
 /// length, and some of it is usual.
 pub(super) const OUTPUT_LIMIT: usize = Payload::LIMIT + 1024;
-/// The time for which a body that only says why is waited for.
+/// The longest wait for a body that only gives a reason.
 const REASON_PATIENCE: Duration = Duration::from_secs(1);
-/// The same where no length is given. Its end may never come, although all of it is there.
+/// The same for a body without a length. Its end may never come, although all of it is there.
 const LENGTHLESS_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The result of reading a body.
@@ -51,7 +51,7 @@ pub(super) async fn start_of(mut body: Arriving, limit: usize, deadline: Instant
     start
 }
 
-/// The time for which a body that only says why is waited for.
+/// The longest wait for a body that only gives a reason.
 pub(super) fn reason_patience(headers: &HeaderMap) -> Duration {
     match headers.contains_key(CONTENT_LENGTH) {
         true => REASON_PATIENCE,

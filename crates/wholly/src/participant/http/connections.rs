@@ -1,12 +1,12 @@
 //! The connections to one participant: how they are made, driven, kept and reused.
 //!
-//! A connection is driven by the call that uses it, and has no task of its own: what arrives wakes
-//! the lane that waits for it, and nobody between. Over HTTP that is where most of a transaction's
-//! time goes. While a connection is idle nobody drives it; that its server closed it is seen when
-//! it is taken again, before anything is sent.
+//! A connection is driven by the call that uses it, and has no task of its own: arriving bytes wake
+//! the lane that waits for them, and no task between. Over HTTP most of a transaction's time goes
+//! there. An idle connection is not driven; its closing by the server is seen when it is taken
+//! again, before anything is sent.
 //!
-//! No connection outlives what is known of the host: one of [`AGE`] is not used again, nor one to an
-//! address that only fails where there is another, nor any from before [`Connections::close`]. So
+//! No connection outlives the knowledge of the host: one of [`AGE`] is not used again, nor one to
+//! an address that fails while another does not, nor any from before [`Connections::close`]. So
 //! the name is looked up again under steady traffic, too, and a participant that moved is found.
 
 mod address_health;
@@ -33,8 +33,8 @@ use self::connector::{Connector, Route, Stream};
 
 /// The most that an answer's head may have, in bytes.
 const HEAD_LIMIT: usize = 64 * 1024;
-/// How long a connection is kept without a call: under the 5 seconds after which widespread servers
-/// close one, because a call that meets the closing half-way is lost.
+/// The longest idle time of a connection: under the 5 seconds after which widespread servers close
+/// one, because a call that meets the closing half-way is lost.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// The greatest age of a connection. Each one's own age is up to a fifth less, so that they do
@@ -199,14 +199,14 @@ struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Option<Driver>,
     route: Arc<Route>,
-    /// When it is too old.
+    /// The time at which it is too old.
     ends: Instant,
-    /// How often the pool had been closed when it was begun.
+    /// The pool's generation when the connection was begun.
     generation: u64,
 }
 
 impl Connection {
-    /// Whether the next call may go over it, as far as what arrived tells.
+    /// True if the next call may go over it, judging by what has arrived.
     fn is_open(&mut self, context: &mut Context<'_>) -> bool {
         drive(&mut self.driver, context);
         self.driver.is_some() && self.sender.is_ready()
@@ -215,7 +215,7 @@ impl Connection {
 
 type Driver = Pin<Box<http1::Connection<Stream, Full<Bytes>>>>;
 
-/// Reads and writes what can be. Why it ended is told to the call that it ended under.
+/// Reads and writes as much as it can. The call under which it ends is told the reason.
 fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) {
     if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
         *driver = None;
@@ -227,15 +227,15 @@ struct Pool {
     /// The greatest age of a connection.
     age: Duration,
     idle: Mutex<Idle>,
-    /// How often all connections were closed.
+    /// The number of times that all connections were closed.
     generation: AtomicU64,
 }
 
 #[derive(Default)]
 struct Idle {
-    /// With since when they are; the youngest last, which goes next.
+    /// Each with the time since which it is idle; the youngest last, which goes next.
     connections: Vec<(Instant, Connection)>,
-    /// Somebody closes those that are idle for too long.
+    /// True while a task closes those that are idle for too long.
     swept: bool,
 }
 
@@ -269,7 +269,7 @@ impl Pool {
         }
     }
 
-    /// Whether the host is still to be called by this connection.
+    /// True if the host may still be called over this connection.
     fn may_use(&self, connection: &Connection) -> bool {
         let is_left = |address| self.connector.health().is_left(address);
         connection.generation == self.generation.load(Ordering::SeqCst)
@@ -295,7 +295,7 @@ impl Pool {
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {
-        // Whoever panicked did so between two changes.
+        // A panic happens only between two changes.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -306,7 +306,7 @@ fn spread(age: Duration) -> Duration {
     age.mul_f64(1.0 - less)
 }
 
-/// Closes what is idle for too long, until nothing is.
+/// Closes connections that are idle for too long, until none is left.
 async fn sweep(pool: Weak<Pool>) {
     while let Some(pool) = pool.upgrade() {
         let next = {

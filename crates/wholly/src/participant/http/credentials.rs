@@ -1,4 +1,4 @@
-//! What a participant knows its coordinator by: a header, a certificate, or a signature.
+//! The credentials a coordinator shows to a participant: a header, a certificate, or a signature.
 //!
 //! INVARIANT: no message, and no `Debug`, shows a secret.
 
@@ -14,7 +14,7 @@ pub enum InvalidCredentials {
     /// A header cannot have it.
     #[error("{what} holds a character that no header can have")]
     Character {
-        /// What it was to be.
+        /// The intended use of the text.
         what: &'static str,
     },
     /// A user's name would end at its first colon.
@@ -40,9 +40,9 @@ pub enum InvalidCredentials {
     /// A certificate or a key is none.
     #[error("{what} cannot be used: {why}")]
     Certificate {
-        /// Which.
+        /// The certificate or the key.
         what: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }

@@ -1,7 +1,7 @@
 //! Signs calls, in the form of [`wholly_core::wire::signature`].
 //!
-//! A call that is signed costs two hashes, of the body and of some 500 bytes; one that is not,
-//! nothing. Each attempt is signed anew, because a signature has a time.
+//! A signed call costs two hashes, of the body and of some 500 bytes; an unsigned one, nothing.
+//! Each attempt is signed anew, because a signature has a time.
 
 use std::error::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -65,7 +65,7 @@ impl Signing {
     }
 }
 
-/// A body that is whole is there at once.
+/// The content of a whole body, which is there at once.
 fn content(body: &Full<Bytes>) -> Bytes {
     let whole = body.clone().collect().now_or_never().and_then(Result::ok);
     whole.map(http_body_util::Collected::to_bytes).unwrap_or_default()
@@ -77,7 +77,7 @@ fn components<'a>(
     content_digest: &'a str,
 ) -> Result<Components<'a>, http::header::ToStrError> {
     let value = |name| headers.get(name).map(HeaderValue::to_str).transpose();
-    // What a call does not say is signed as nothing, and is for the participant to refuse.
+    // An absent header is signed as empty; the participant is to refuse it.
     let said = |name| value(name).map(Option::unwrap_or_default);
     Ok(Components {
         path,

@@ -1,4 +1,4 @@
-//! How https is spoken: whose certificates are trusted, and which one is shown.
+//! TLS for https: the authorities that are trusted, and the certificate that is shown.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::credentials::InvalidCredentials;
 
-/// Mozilla's roots are trusted, unless an `authority` is to be trusted instead; an `identity`, a
-/// certificate chain and its key, is shown to who asks for it. All of them are PEM.
+/// Trusts Mozilla's roots, unless an `authority` is to be trusted instead; shows an `identity`, a
+/// certificate chain and its key, to a server that asks for it. All of them are PEM.
 pub(super) fn config(
     authority: Option<&[u8]>,
     identity: Option<(&[u8], &[u8])>,

@@ -1,4 +1,4 @@
-//! Where an HTTP participant is: parsed once, into the address of each operation.
+//! The URL of an HTTP participant: parsed once, into the address of each operation.
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
@@ -13,7 +13,7 @@ pub enum InvalidUrl {
     Malformed {
         /// The URL, without what may be secret.
         url: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// It is for another protocol.

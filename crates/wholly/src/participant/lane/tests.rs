@@ -35,7 +35,7 @@ impl Scripted {
         }))
     }
 
-    // Not an `async fn`: what panics here does so before there is a future.
+    // Not an `async fn`: a panic here comes before there is a future.
     fn begin(&self, call: Call) -> impl Future<Output = Answer> + Send + use<'_> {
         assert_ne!(call.payload.as_str(), r#""panic at once""#, "at once");
         self.act(call)
@@ -83,7 +83,7 @@ impl Endpoint for Scripted {
     }
 }
 
-/// For so long a busy one asks to be left alone.
+/// The pause that a busy participant asks for.
 const BUSY: Duration = Duration::from_secs(2);
 const BRANCH: u16 = 3;
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -197,7 +197,7 @@ async fn what_hangs_is_not_called_more_often_because_more_waits() {
         lane.send(vec![attempt(number, Operation::Abort, "hang")]);
         tokio::time::sleep(pause).await;
     }
-    // In two time-outs each slot has at most four calls, each of which holds it for at least a half.
+    // In two time-outs each slot has at most four calls, which hold it for at least a half each.
     let seen = participant.0.seen.load(SeqCst);
     assert!(seen <= 2 * 4, "{seen} calls were made");
 }
@@ -232,7 +232,7 @@ async fn who_asks_to_be_left_alone_is_called_for_no_transaction() {
     assert_eq!(participant.0.seen.load(SeqCst), 1, "it was called meanwhile");
     assert!(take(10, &mut answers).await.iter().all(|answered| answered.answer == Answer::Done));
     assert_eq!(started.elapsed().as_secs(), BUSY.as_secs());
-    // What runs out of time meanwhile never left, and no participant is left alone for days.
+    // An attempt that times out meanwhile never left, and no participant is left alone for days.
     lane.send(attempts(1, Operation::Prepare, "busy for days"));
     take(1, &mut answers).await;
     let mut patient = attempt(1, Operation::Commit, "");

@@ -1,4 +1,4 @@
-//! Mutations of how a log is opened, and of what is made of damage.
+//! Mutations of the opening of a log, and of the handling of damage.
 
 use wholly_core::wire::{Call, Operation};
 use wholly_core::{BranchName, Payload, Transaction, TransactionId, two_phase};
@@ -13,14 +13,14 @@ use crate::simulation::storage::Instead;
 use crate::simulation::world::World;
 
 impl Bug {
-    /// Whether it shows only by what storage does: those come last.
+    /// True if it shows only by a fault of the storage: those come last.
     pub(in crate::simulation) fn is_of_storage(self) -> bool {
         self >= Self::OlderCopyTakenUp
     }
 }
 
 impl World {
-    /// Whether what lies in the log's place is opened as if nothing had been told.
+    /// True if another log in the log's place is opened as if nothing had been told.
     pub(in crate::simulation) fn planted_opening(&self, what: Instead) -> bool {
         match self.bug {
             Some(Bug::OlderCopyTakenUp) => what == Instead::OlderCopy,
@@ -30,8 +30,7 @@ impl World {
         }
     }
 
-    /// What is taken up of a transaction with damaged entries: those before the damage, as if
-    /// there were no others.
+    /// Takes up the entries of a damaged transaction before the damage, as if there were no others.
     pub(super) fn planted_damage(&self, stored: StoredTransaction) -> Option<StoredTransaction> {
         if self.bug != Some(Bug::DamagedEntryDropped) || stored.damage.is_none() {
             return Some(stored);
@@ -41,7 +40,7 @@ impl World {
         (!entries.is_empty()).then_some(StoredTransaction { entries, damage: None, ..stored })
     }
 
-    /// What is found of a damaged transaction by who is in doubt about it.
+    /// The reading of a damaged transaction by a participant in doubt.
     pub(in crate::simulation) fn planted_reading(
         &self,
         stored: StoredTransaction,
@@ -49,7 +48,7 @@ impl World {
         (self.bug != Some(Bug::DamagedTransactionPresumedAborted)).then_some(stored)
     }
 
-    /// What is done with damaged transactions as soon as they are quarantined.
+    /// Acts on damaged transactions as soon as they are quarantined.
     pub(in crate::simulation) fn planted_start(&mut self) {
         for id in self.storage.damaged.clone() {
             match self.bug {
@@ -82,7 +81,7 @@ impl World {
         }
     }
 
-    /// What a client is told of a transaction that is quarantined.
+    /// The reply to a client about a quarantined transaction.
     pub(in crate::simulation) fn planted_reply(&self, reply: Reply) -> Reply {
         match reply {
             Reply::Outcome(AnyOutcome::Quarantined(id))
@@ -96,7 +95,7 @@ impl World {
         }
     }
 
-    /// Whether the key of this transaction is forgotten.
+    /// True if the key of this transaction is forgotten.
     pub(in crate::simulation) fn planted_forgetting(&self, stored: &StoredTransaction) -> bool {
         let is_unloaded = || {
             self.incarnation

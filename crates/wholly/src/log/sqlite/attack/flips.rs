@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// A small log with everything that a log can hold: two runs of the indexes, removed payloads,
-/// trimmed transactions. Returns its image after a kill, its content, and its newest transaction.
+/// A small log with all that a log can hold: two runs of the indexes, removed payloads, transactions
+/// that were trimmed. Its image as a kill leaves it, what it tells, and its newest transaction.
 fn small_log(subject: &Subject) -> (Image, LogContents, u64) {
     let mut open = subject.log().create_if_missing().open().unwrap();
     append(&mut open, batches(1, 12));

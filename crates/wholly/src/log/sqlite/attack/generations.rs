@@ -12,8 +12,8 @@ fn expected(batches: u64) -> BTreeMap<TransactionId, Vec<String>> {
     histories
 }
 
-/// Checks that the opened log holds all that the side file knows of, and the content of one moment,
-/// except for reported damage.
+/// What opened holds all that the side file knows of, and it is what the log held at one moment; but
+/// for what it says is damaged.
 fn holds(at: &str, told: &LogContents, damaged: bool, side: u64, newest: u64) {
     let is = (side..=newest).find(|batches| {
         let mut expected = expected(*batches);

@@ -121,7 +121,7 @@ struct LogContents {
     unsettled: Vec<TransactionId>,
 }
 
-/// Reads all that a log tells. Damaged transactions are left out, which is noticed.
+/// Reads all that a log tells. Of what it says is damaged nothing is told, which is noticed.
 fn told(reader: &dyn LogReader, newest: u64, noticed: &mut bool) -> LogContents {
     let mut told = LogContents::default();
     let mut damaged = BTreeMap::new();

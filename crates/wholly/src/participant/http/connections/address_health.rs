@@ -1,7 +1,7 @@
 //! A passive health check of a host's addresses, by the calls to them.
 //!
 //! An address that cannot be connected to, or whose last [`FAILING`] calls ended without a word of
-//! the participant, is left for another one of the same name. It is only put last: where all fail,
+//! the participant, is left for another one of the same name. It is only put last: if all fail,
 //! all are tried. After [`FORGIVEN_AFTER`] it is tried as the others, and one more failure counts.
 
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ pub(super) struct AddressHealth(Mutex<HealthState>);
 
 #[derive(Default)]
 struct HealthState {
-    /// As they were looked up last.
+    /// The addresses of the last look-up.
     known: Vec<IpAddr>,
     failures: HashMap<IpAddr, Failures>,
 }
@@ -59,7 +59,7 @@ impl AddressHealth {
         self.state().failures.remove(&address);
     }
 
-    /// Whether the address fails and another does not.
+    /// True if the address fails and another does not.
     pub fn is_left(&self, address: IpAddr) -> bool {
         let state = self.state();
         let fails = |address: &IpAddr| state.failing_since(*address).is_some();

@@ -1,4 +1,4 @@
-//! How a connection is made: from the host's name to a stream, over TLS or not.
+//! Makes a connection: from the host's name to a stream, over TLS or not.
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
@@ -75,7 +75,7 @@ impl Connector {
         Self::to(self.base.clone(), names, transport, connect_timeout)
     }
 
-    /// How the host's addresses do.
+    /// The health of the host's addresses.
     pub fn health(&self) -> &AddressHealth {
         &self.health
     }
@@ -85,7 +85,7 @@ impl Connector {
         self.names.refresh(self.base.host().unwrap_or_default());
     }
 
-    /// Connects; the route tells how far it came, also where it is given up.
+    /// Connects; the route tells how far it came, also if it is given up.
     pub async fn connect(&self, route: &Arc<Route>) -> Result<Stream, BoxError> {
         let (names, health, route) = (self.names.clone(), self.health.clone(), route.clone());
         let ranked = Ranked { names, health: health.clone(), route: route.clone() };
@@ -129,8 +129,8 @@ impl Route {
         }
     }
 
-    /// Those that were tried before it cannot be connected to: all of its family, and of the other
-    /// one at least the first.
+    /// The addresses tried before this one cannot be connected to: all of its family, and at least
+    /// the first of the other family.
     fn reaches(&self, address: IpAddr, health: &AddressHealth) {
         let before = self.ranked().iter().take_while(|before| **before != address);
         for (nth, before) in before.enumerate() {

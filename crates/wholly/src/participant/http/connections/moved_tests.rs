@@ -25,14 +25,14 @@ use crate::Endpoint;
 const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 1));
 const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 
-/// The time within which what does not hang has happened.
+/// The time within which all that does not hang has happened.
 const SOON: Duration = Duration::from_secs(20);
 
 /// A server at one address: how often it was called, and over how many connections.
 struct Instance {
     calls: AtomicUsize,
     connections: AtomicUsize,
-    /// Nothing where it never answers.
+    /// `None` if it never answers.
     status: Option<StatusCode>,
     address: std::net::SocketAddr,
 }
@@ -81,7 +81,7 @@ impl Instance {
     }
 }
 
-/// The participant at a name that is looked up by this, whose connections have this greatest age.
+/// The participant at a name of this look-up, with this greatest age of connections.
 fn participant(
     port: u16,
     look_up: impl Fn() -> Vec<IpAddr> + Send + Sync + 'static,
@@ -121,7 +121,7 @@ async fn a_participant_that_moved_is_found_under_steady_traffic_once_its_connect
     let participant = participant(before.port(), look_up, Duration::ZERO);
     assert_eq!(prepare(&participant).await, Answer::Done);
     moved.store(true, Ordering::SeqCst);
-    // As if the time had passed for which what was found is fresh.
+    // As if the look-up were no longer fresh.
     participant.connections.0.connector.refresh_name();
     assert_eq!(prepare(&participant).await, Answer::Done);
     assert_eq!((before.calls(), after.calls()), (1, 1));
@@ -168,7 +168,7 @@ async fn an_address_that_never_answers_is_left_for_another_of_the_same_name() {
     let sound = Instance::start(SECOND, silent.port(), StatusCode::OK).await;
     let participant = participant(silent.port(), || vec![FIRST, SECOND], AGE);
     for _ in 0..address_health::FAILING {
-        // As a lane does that gives a call up.
+        // Like a lane that gives a call up.
         let calls = silent.calls();
         let is_asked = async {
             while silent.calls() == calls {

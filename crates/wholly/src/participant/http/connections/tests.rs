@@ -66,7 +66,7 @@ async fn the_youngest_goes_first_and_no_old_one() {
     drop(take(&pool).await.unwrap());
     assert_eq!(younger.read(&mut [0]).await.unwrap(), 0);
     assert_eq!(pool.idle().connections.len(), 1);
-    // As if nobody had swept.
+    // As if no sweep had run.
     tokio::time::advance(IDLE / 2).await;
     assert!(take(&pool).await.is_none());
 }
@@ -76,7 +76,7 @@ async fn a_connection_in_steady_use_ends_with_its_greatest_age() {
     let pool = pool();
     let _theirs = keep_one(&pool).await;
     let began = Instant::now();
-    // Bounded: what has no greatest age would be used for ever.
+    // Bounded: a connection without a greatest age would be used for ever.
     while began.elapsed() < AGE * 2 {
         match take(&pool).await {
             Some(connection) => pool.clone().keep(connection),
