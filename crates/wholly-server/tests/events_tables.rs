@@ -171,7 +171,7 @@ async fn what_waits_is_listed_tried_and_given_up() {
     assert!(depot.status().await.unwrap().parked.is_empty());
 
     let (code, error) = refused(&["events", "drop", file, &number, "--reason", "r", "--silent"]);
-    assert_eq!((code, error.contains("nothing is parked")), (1, true), "{error}");
+    assert_eq!((code, error.contains("no event is parked")), (1, true), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

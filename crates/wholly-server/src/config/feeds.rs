@@ -77,7 +77,7 @@ mod tests {
         for (text, says) in [
             ("[feeds.order]", "missing field `url`"),
             ("[feeds.order]\nurl = 'a/feed'", "is not a feed's address"),
-            ("[feeds.order]\nurl = 'http://a/feed?x=1'", "no query"),
+            ("[feeds.order]\nurl = 'http://a/feed?x=1'", "without user or query"),
             ("[feeds.order]\nurl = 'http://a/feed'\nuri = 1", "did you mean `url`?"),
             ("[feeds.'a b']\nurl = 'http://a/feed'", "service name"),
             ("[feeds.order]\nurl = 'http://a/feed'\ntoken = 'hunter2'", "env:NAME"),
