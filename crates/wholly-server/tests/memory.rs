@@ -158,5 +158,5 @@ async fn a_start_takes_up_what_fits_and_all_of_it_settles_once() {
     let listed: Value = server.get("/v1/transactions?settled=false&limit=1").await.json();
     assert!(listed["transactions"].as_array().unwrap().is_empty(), "{listed}");
     let messages = std::fs::read_to_string(messages).unwrap();
-    assert!(messages.contains("are not loaded"), "{messages}");
+    assert!(messages.contains("wait for free memory"), "{messages}");
 }

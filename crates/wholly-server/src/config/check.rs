@@ -19,10 +19,10 @@ pub struct ConfigCommand {
 
 #[derive(Subcommand)]
 enum ConfigSubcommand {
-    CheckFile(CheckFile),
+    Check(CheckFile),
 }
 
-/// CheckFile a configuration, and say what the server would do with it.
+/// Check a configuration, and say what the server would do with it.
 ///
 /// Secrets, certificates and keys are read, and the variables that count before the file, too. What is
 /// wrong is said on the standard error as
@@ -36,7 +36,7 @@ struct CheckFile {
 
 impl ConfigCommand {
     pub fn run(self) -> ExitCode {
-        let ConfigSubcommand::CheckFile(CheckFile { file }) = self.command;
+        let ConfigSubcommand::Check(CheckFile { file }) = self.command;
         let said = Variables::of_environment().and_then(|variables| {
             Source { file, overrides: Overrides { variables, ..Overrides::default() } }.load()
         });
