@@ -130,7 +130,10 @@ async fn what_cannot_be_asked_is_told_from_what_does_not_conform() {
     let directory = tempdir().unwrap();
     let port = free_port();
     for (line, why) in [
-        (format!("wholly conformance events --feed ftp://host/feed --listen {port}"), "is not a feed's address"),
+        (
+            format!("wholly conformance events --feed ftp://host/feed --listen {port}"),
+            "is not a feed's address",
+        ),
         (
             format!(
                 "wholly conformance events --feed http://127.0.0.1:1/feed --listen {port} \
