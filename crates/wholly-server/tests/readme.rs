@@ -178,7 +178,7 @@ fn is_path(code: &str) -> bool {
     is_plain && !code.starts_with(['/', '.']) && (ends || code.ends_with('/'))
 }
 
-/// What stands between single backticks, outside of fenced blocks.
+/// The text between single backticks, outside of fenced blocks.
 fn code_spans(page: &str) -> Vec<String> {
     let prose = page.split("```").step_by(2);
     let spans = prose.flat_map(|prose| prose.split('`').skip(1).step_by(2));

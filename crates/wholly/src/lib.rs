@@ -118,7 +118,7 @@
 //!
 //! # A saga in code
 //!
-//! Where nothing can be held until a decision, a [`Saga`] makes one step after the other, and takes
+//! A [`Saga`] suits services that can hold nothing until a decision: it makes one step after the other, and takes
 //! back what it made if a later step is refused. A step is an async function of a [`Step`]; its *undo*
 //! is the compensation. An error by `?` means that the outcome is unknown, so the step is asked again
 //! with the same [idempotency key](Step::idempotency_key). Only [`StepError::refused`] turns back.
@@ -211,7 +211,7 @@
 //! | a saga that turned back | what is not yet taken back is |
 //! | a participant or a saga that this program did not register | its transactions wait for it |
 //!
-//! What has settled stays in the log, and so do the keys.
+//! Settled transactions and their keys stay in the log.
 //!
 //! ```
 //! # use wholly::{Answer, Call, Coordinator, Participant, SqliteLog, State};

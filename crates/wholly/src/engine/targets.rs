@@ -137,7 +137,7 @@ impl Targets {
         self.known[place as usize].said.heard(answer, next_at);
     }
 
-    /// Who is here by that name, and on which terms.
+    /// The target with this name and its terms, if it is registered.
     fn find(&self, target: &Target) -> Option<(&TargetEntry, Terms)> {
         let &Who(place) = self.places.get(target)?;
         let known = &self.known[place as usize];

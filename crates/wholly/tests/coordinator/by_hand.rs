@@ -1,4 +1,4 @@
-//! What cannot go on without an operator.
+//! Transactions that cannot go on without an operator.
 
 use wholly::Operation::{Abort, Commit, Prepare};
 use wholly::test::{Act, Standing};

@@ -1,4 +1,4 @@
-//! How a transaction ends while the coordinator incarnations.
+//! The ends of a transaction while the coordinator runs.
 
 use wholly::Operation::{Abort, Commit, CommitOnePhase, Prepare};
 use wholly::test::{Act, Harness, Standing};
